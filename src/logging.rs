@@ -1,0 +1,120 @@
+//! Which log line goes to which stream, and what never gets into one.
+//!
+//! The Functions host logs each line of a handler's stdout as information and takes each line of
+//! its stderr for an error, or for a warning if it contains "warn" in any letter case
+//! (`WorkerProcess` in `Azure/azure-functions-host`). So the stream has to follow from the level.
+
+use std::{
+    env,
+    fmt::{self, Write as _},
+    io::Write as _,
+    panic,
+};
+
+use env_logger::{Builder, Logger, Target, WriteStyle};
+use log::{Level, LevelFilter, Log, Metadata, Record, error, warn};
+
+/// The level at which the HTTP libraries may log. Below it they write out what they read and
+/// send, and with it the access key, in the query and in the headers.
+const LIBRARIES: LevelFilter = LevelFilter::Warn;
+
+/// Starts logging, at the level in `RUST_LOG` or else at info: info and below to stdout, warn and
+/// error to stderr. A panic is logged as an error.
+pub fn init() {
+    let value = env::var_os("RUST_LOG").unwrap_or_default();
+    let value = value.to_string_lossy();
+    let level = value.parse::<LevelFilter>().ok();
+
+    let streams = Streams {
+        stdout: logger(Target::Stdout),
+        stderr: logger(Target::Stderr),
+        own: level.unwrap_or(LevelFilter::Info),
+    };
+    log::set_max_level(streams.own);
+    log::set_boxed_logger(Box::new(streams)).expect("init is called once");
+
+    if level.is_none() && !value.is_empty() {
+        warn!(
+            "RUST_LOG is {value:?}, which is no level: give off, error, warn, info, debug or \
+             trace. Logging at info"
+        );
+    }
+    panic::set_hook(Box::new(|panic| error!("{panic}")));
+}
+
+struct Streams {
+    stdout: Logger,
+    stderr: Logger,
+    own: LevelFilter,
+}
+
+impl Log for Streams {
+    fn enabled(&self, metadata: &Metadata) -> bool {
+        let own = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
+        metadata.level()
+            <= if own {
+                self.own
+            } else {
+                self.own.min(LIBRARIES)
+            }
+    }
+
+    fn log(&self, record: &Record) {
+        if self.enabled(record.metadata()) {
+            match record.level() {
+                Level::Error | Level::Warn => self.stderr.log(record),
+                Level::Info | Level::Debug | Level::Trace => self.stdout.log(record),
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn logger(target: Target) -> Logger {
+    Builder::new()
+        .filter_level(LevelFilter::Trace)
+        .target(target)
+        .write_style(WriteStyle::Never)
+        // No time of day: the host puts its own to each line.
+        .format(|stream, record| writeln!(stream, "{}", line(record.level(), record.args())))
+        .build()
+}
+
+/// An event as one line, whatever it holds, which the host takes for what it is.
+fn line(level: Level, message: &fmt::Arguments) -> String {
+    let mut line = format!("{level} ");
+    let _ = write!(OneLine(&mut line), "{message}");
+    if level == Level::Error {
+        without_warn(&line)
+    } else {
+        line
+    }
+}
+
+/// Writes control characters, line breaks above all, as escapes.
+struct OneLine<'a>(&'a mut String);
+
+impl fmt::Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if character.is_control() {
+                self.0.extend(character.escape_default());
+            } else {
+                self.0.push(character);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Spells "warn" with a star, for the host would demote the error.
+fn without_warn(line: &str) -> String {
+    let mut bytes = line.as_bytes().to_vec();
+    for start in 0..bytes.len().saturating_sub(3) {
+        if bytes[start..start + 4].eq_ignore_ascii_case(b"warn") {
+            bytes[start + 1] = b'*';
+        }
+    }
+    String::from_utf8(bytes).expect("ASCII has taken the place of ASCII")
+}
