@@ -14,8 +14,8 @@ use std::{
 use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, LevelFilter, Log, Metadata, Record, error, warn};
 
-/// The level at which the HTTP libraries may log. Below it they write out what they read and
-/// send, and with it the access key, in the query and in the headers.
+/// The level at which the HTTP libraries may log. Below it they quote from requests, values of
+/// headers among it; the access key travels in a header or in the query.
 const LIBRARIES: LevelFilter = LevelFilter::Warn;
 
 /// Starts logging, at the level in `RUST_LOG` or else at info: info and below to stdout, warn and

@@ -1,0 +1,223 @@
+//! The log lines and their streams.
+
+use std::process::Command;
+
+use crate::client::{ENDPOINT, Ended, Handler, handler};
+
+const INVOKED: &str = "INFO RandomNumber invoked via HTTP trigger.";
+const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+/// The lines of the invocations.
+fn invocations(ended: &Ended) -> Vec<&str> {
+    assert_eq!(ended.stderr, Vec::<String>::new());
+    ended
+        .stdout
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.contains("invoked"))
+        .collect()
+}
+
+#[test]
+fn each_invocation_is_one_line_with_the_hosts_id() {
+    let handler = Handler::start();
+    let mut connection = handler.connect();
+    connection.get(ENDPOINT);
+    connection.request(
+        "POST",
+        ENDPOINT,
+        &format!("X-Azure-Functions-InvocationId: {ID}\r\n"),
+    );
+    connection.request(
+        "GET",
+        ENDPOINT,
+        &format!("x-azure-functions-invocationid: {ID}\r\n"),
+    );
+    // No invocations.
+    connection.request("PUT", ENDPOINT, "");
+    connection.get("/api/Other");
+    let with_id = format!("{INVOKED} InvocationId: {ID}");
+    assert_eq!(invocations(&handler.stop()), [INVOKED, &with_id, &with_id]);
+}
+
+#[test]
+fn what_does_not_look_like_an_id_is_left_out() {
+    let handler = Handler::start();
+    let mut connection = handler.connect();
+    let forged = [
+        String::new(),
+        "1".to_owned(),
+        ID.replace('-', "0"),
+        ID.replace('0', "g"),
+        ID[1..].to_owned(),
+        format!("{ID}0"),
+        format!("{ID} {ID}"),
+        format!("{{{ID}}}"),
+        format!("{}\u{1b}", &ID[1..]),
+        format!("{ID}\tERROR"),
+        "ERROR out of disk, call the operator".to_owned(),
+        "é".repeat(18),
+    ];
+    for id in &forged {
+        let header = format!("X-Azure-Functions-InvocationId: {id}\r\n");
+        let status = connection.request("GET", ENDPOINT, &header).status;
+        if status == 400 {
+            // Not even a header; the connection is gone.
+            connection = handler.connect();
+        }
+    }
+    let ended = handler.stop();
+    let lines: Vec<_> = ended
+        .stdout
+        .iter()
+        .filter(|line| line.contains("invoked"))
+        .collect();
+    assert!(lines.len() >= forged.len() - 1, "{ended:?}");
+    assert!(lines.iter().all(|line| *line == INVOKED), "{ended:?}");
+}
+
+#[test]
+fn the_hosts_ping_leaves_no_line() {
+    let handler = Handler::start();
+    assert_eq!(handler.get("/").status, 200);
+    assert_eq!(handler.get("/?x").status, 200);
+    let ended = handler.stop();
+    assert_eq!(ended.stdout.len(), 2, "{ended:?}");
+    assert!(ended.stdout[0].contains("listening"), "{ended:?}");
+    assert!(ended.stdout[1].contains("stopping"), "{ended:?}");
+}
+
+#[test]
+fn rust_log_sets_the_level() {
+    for (level, invocations_seen) in [
+        ("off", 0),
+        ("error", 0),
+        ("warn", 0),
+        ("info", 1),
+        ("INFO", 1),
+        ("debug", 1),
+        ("trace", 1),
+        ("", 1),
+    ] {
+        let handler = Handler::start_with(&[("RUST_LOG", level)]);
+        handler.get(ENDPOINT);
+        assert_eq!(
+            invocations(&handler.stop()).len(),
+            invocations_seen,
+            "{level:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_level_is_reported_and_info_taken() {
+    for level in [
+        "verbose",
+        "5",
+        "handler=debug",
+        "info,debug",
+        "x\nERROR forged",
+    ] {
+        let handler = Handler::start_with(&[("RUST_LOG", level)]);
+        handler.get(ENDPOINT);
+        let ended = handler.stop();
+        let [line] = &*ended.stderr else {
+            panic!("{ended:?}")
+        };
+        assert!(line.starts_with("WARN RUST_LOG is "), "{line}");
+        assert!(line.contains(&format!("{level:?}")), "{line}");
+        assert!(ended.stdout.iter().any(|line| line == INVOKED), "{ended:?}");
+    }
+}
+
+/// A warning that does not say so would be taken for an error, an error that does for a warning.
+#[test]
+fn the_host_takes_warnings_and_errors_for_what_they_are() {
+    let variables = [
+        ("RUST_LOG", "warn of nothing"),
+        ("FUNCTIONS_CUSTOMHANDLER_PORT", "Warn, WARNING, wwarn"),
+    ];
+    let Err(ended) = Handler::spawn(handler(&variables)) else {
+        panic!("listens")
+    };
+    let [warning, error] = &*ended.stderr else {
+        panic!("{ended:?}")
+    };
+    assert!(
+        warning.starts_with("WARN ") && warning.contains("warn of nothing"),
+        "{warning}"
+    );
+    assert!(
+        error.starts_with("ERROR ") && error.contains("W*rn, W*RNING, ww*rn"),
+        "{error}"
+    );
+    assert!(!error.to_lowercase().contains("warn"), "{error}");
+    assert_eq!(ended.stdout, Vec::<String>::new());
+}
+
+/// Without descriptors the runtime can't begin, and panics.
+#[test]
+fn a_panic_is_an_error_on_one_line() {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "ulimit -n 4 && exec \"$0\"",
+            env!("CARGO_BIN_EXE_handler"),
+        ])
+        .env("FUNCTIONS_CUSTOMHANDLER_PORT", "0");
+    let Err(ended) = Handler::spawn(command) else {
+        panic!("listens")
+    };
+    assert!(!ended.status.success(), "{ended:?}");
+    let [line] = &*ended.stderr else {
+        panic!("{ended:?}")
+    };
+    assert!(line.starts_with("ERROR panicked at "), "{line}");
+}
+
+#[test]
+fn no_level_shows_the_key() {
+    const SECRET: &str = "s3cr3t-k3y";
+
+    let handler = Handler::start_with(&[("RUST_LOG", "trace")]);
+    let header = format!("x-functions-key: {SECRET}\r\n");
+    let mut connection = handler.connect();
+    for path in [ENDPOINT, "/", "/api/Other"] {
+        for method in ["GET", "POST", "PUT"] {
+            connection.request(method, &format!("{path}?code={SECRET}"), &header);
+        }
+    }
+    // The libraries complain about these.
+    for request in [
+        format!("GET {ENDPOINT}?code={SECRET} HTTP/1.1\r\n{header}no header\r\n\r\n"),
+        format!("GET {ENDPOINT}?code={SECRET} HTTP/7\r\n{header}\r\n"),
+        format!("GET {ENDPOINT}?code={SECRET}\\<> HTTP/1.1\r\n{header}\r\n"),
+        format!("POST {ENDPOINT}?code={SECRET} HTTP/1.1\r\n{header}Content-Length: x\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {SECRET}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: {SECRET}\r\n\r\n"),
+        format!(
+            "GET {ENDPOINT} HTTP/1.1\r\nHost: h\r\n{}\r\n",
+            header.repeat(10_000)
+        ),
+    ] {
+        let mut connection = handler.connect();
+        if connection.try_send(request) {
+            assert!(connection.answer().status >= 400);
+        }
+    }
+    let ended = handler.stop();
+    assert!(
+        ended
+            .stdout
+            .iter()
+            .filter(|line| line.contains("invoked"))
+            .count()
+            >= 2,
+        "{ended:?}"
+    );
+    for line in ended.stdout.iter().chain(&ended.stderr) {
+        assert!(!line.contains(SECRET), "{line}");
+        assert!(!line.to_lowercase().contains("x-functions-key"), "{line}");
+    }
+}

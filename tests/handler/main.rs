@@ -1,0 +1,7 @@
+//! The real executable, started as a Functions host starts it and called over TCP.
+
+mod bodies;
+mod client;
+mod endpoint;
+mod logs;
+mod process;

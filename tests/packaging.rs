@@ -1,0 +1,244 @@
+//! build.sh and .funcignore: what is published, and that it runs anywhere.
+
+#[path = "support/core_tools.rs"]
+mod core_tools;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+/// A checkout: the files that git has or would add, in a folder of their own.
+fn checkout() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    let files = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("git is there");
+    assert!(files.status.success(), "{files:?}");
+    let files = String::from_utf8(files.stdout).expect("UTF-8");
+    for file in files.split_terminator('\0') {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        // What is deleted but not committed yet is listed too.
+        if source.exists() {
+            put(folder.path(), file, &fs::read(&source).expect("a file"));
+            let mode = fs::metadata(&source).expect("a file").permissions();
+            fs::set_permissions(folder.path().join(file), mode).expect("ours");
+        }
+    }
+    folder
+}
+
+fn put(folder: &Path, file: &str, content: &[u8]) {
+    let path = folder.join(file);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("ours");
+    fs::write(path, content).expect("ours");
+}
+
+fn build(folder: &Path) -> Output {
+    Command::new("./build.sh")
+        .current_dir(folder)
+        .output()
+        .expect("bash is there")
+}
+
+/// The one line with which build.sh gives up.
+fn refusal(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.starts_with("build.sh: "), "{stderr}");
+    stderr
+}
+
+#[test]
+fn exactly_three_files_go() {
+    let folder = checkout();
+    for file in [
+        "handler",
+        "target/release/handler",
+        "target/debug/deps/handler-0123",
+        "local.settings.json",
+        ".env",
+        ".vscode/settings.json",
+        ".idea/workspace.xml",
+        ".DS_Store",
+        "#main.rs#",
+        ".#main.rs",
+        "src/main.rs~",
+        "4913",
+        "handlers",
+        "handler_old",
+        "host.jsonc",
+        "host2.json",
+        "RandomNumber2/x",
+        "RandomNumber/x",
+        "RandomNumber/function.json5",
+        "RandomNumber/nested/function.json",
+        "nested/handler",
+        "nested/host.json",
+        "nested/RandomNumber/function.json",
+        "-/x",
+        "Handler",
+    ] {
+        put(folder.path(), file, b"{}");
+    }
+    put(folder.path(), "target/zip", &core_tools::zip(folder.path()));
+    let listing = Command::new("unzip")
+        .args(["-Z", "target/zip"])
+        .current_dir(folder.path())
+        .output()
+        .expect("unzip is there");
+    let listing = String::from_utf8(listing.stdout).expect("UTF-8");
+    // Each line begins with the mode and ends with the name.
+    let entries: Vec<_> = listing
+        .lines()
+        .filter(|line| line.starts_with('-'))
+        .map(|line| (&line[..10], line.rsplit(' ').next().expect("a name")))
+        .collect();
+    assert_eq!(
+        entries,
+        [
+            ("-rw-rw-rw-", "RandomNumber/function.json"),
+            ("-rwxrwxrwx", "handler"),
+            ("-rw-rw-rw-", "host.json"),
+        ],
+        "{listing}"
+    );
+}
+
+/// What no `.funcignore` can keep out, build.sh does not let happen.
+#[test]
+fn files_that_would_slip_through_are_refused() {
+    for stray in [
+        "handler-old",
+        "handler.exe",
+        "handler~",
+        "handler /x",
+        "handler.d/nested/x",
+        "host.json.bak",
+        "host.json-2026",
+        "RandomNumber/function.json.orig",
+        "RandomNumber/function.json~",
+        "---",
+        "é",
+    ] {
+        let folder = checkout();
+        put(folder.path(), stray, b"");
+        let files = core_tools::included_files(folder.path());
+        assert!(
+            files.contains(&stray.to_owned()),
+            "{stray} is not in {files:?}"
+        );
+        let line = refusal(&build(folder.path()));
+        assert!(line.contains(&format!("./{stray}\n")), "{line}");
+        assert!(line.contains("move them away or rename them"), "{line}");
+        assert!(!folder.path().join("handler").exists());
+    }
+}
+
+#[test]
+fn on_another_machine_it_says_what_cross_compiling_takes() {
+    let folder = checkout();
+    let tools = TempDir::new().expect("a folder");
+    for (name, script) in [
+        ("uname", "#!/bin/sh\necho Darwin arm64\n"),
+        ("cargo", "#!/bin/sh\n"),
+    ] {
+        put(tools.path(), name, script.as_bytes());
+        fs::set_permissions(tools.path().join(name), fs::Permissions::from_mode(0o755))
+            .expect("ours");
+    }
+    let output = Command::new("./build.sh")
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
+        .output()
+        .expect("bash is there");
+    let line = refusal(&output);
+    for part in [
+        "Darwin arm64",
+        "cargo install cargo-zigbuild",
+        "pip3 install ziglang",
+        "rustup target add x86_64-unknown-linux-musl",
+    ] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+}
+
+/// Takes two builds from nothing, in folders of different names.
+#[test]
+fn the_executable_is_static_reproducible_and_tells_nothing_of_its_machine() {
+    let folders = [checkout(), checkout()];
+    let executables = folders.each_ref().map(|folder| {
+        // The developer's own build must neither be used nor touched.
+        put(folder.path(), "target/release/handler", b"warm");
+        let output = build(folder.path());
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(
+            fs::read(folder.path().join("target/release/handler")).expect("ours"),
+            b"warm"
+        );
+        let path = folder.path().join("handler");
+        let executable = fs::read(&path).expect("built");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(
+            stdout.contains(&format!("{} bytes", executable.len())),
+            "{stdout}"
+        );
+        assert!(stdout.contains(path.to_str().expect("UTF-8")), "{stdout}");
+        assert_eq!(
+            fs::metadata(&path).expect("built").permissions().mode() & 0o111,
+            0o111
+        );
+        executable
+    });
+    assert!(executables[0] == executables[1], "two builds differ");
+
+    // What the kernel and the loader say of it, not build.sh.
+    let path = folders[0].path().join("handler");
+    let headers = Command::new("readelf")
+        .args(["-hl"])
+        .arg(&path)
+        .output()
+        .expect("binutils");
+    let headers = String::from_utf8(headers.stdout).expect("UTF-8");
+    assert!(
+        headers.contains("ELF64") && headers.contains("X86-64"),
+        "{headers}"
+    );
+    assert!(!headers.contains("INTERP"), "{headers}");
+
+    let home = PathBuf::from(std::env::var_os("HOME").expect("a home"));
+    let contains = |text: &str| {
+        executables[0]
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(
+        contains("actix-http"),
+        "the names of sources are not where this test looks"
+    );
+    for path in [
+        folders[0].path(),
+        &home.join(".cargo"),
+        &home.join(".rustup"),
+    ] {
+        assert!(
+            !contains(path.to_str().expect("UTF-8")),
+            "{}",
+            path.display()
+        );
+    }
+    assert!(!contains("registry/src"));
+}

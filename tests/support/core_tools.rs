@@ -1,0 +1,138 @@
+//! What `func azure functionapp publish` makes of a folder: a stand-in for Azure Functions Core
+//! Tools, by the rules of its source (`Azure/azure-functions-core-tools`, August 2026:
+//! `PublishFunctionAppAction`, `ZipHelper`, `FileSystemHelpers`, `GitIgnoreParser`).
+//!
+//! Left out: the upload, everything that depends on another worker runtime, and the check of the
+//! runtime itself, which is that of whoever calls this.
+
+use std::{
+    fs,
+    io::{Cursor, Write},
+    path::Path,
+};
+
+use regex::Regex;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+/// The files of the zip, relative to the folder and in order.
+pub fn included_files(folder: &Path) -> Vec<String> {
+    let ignore = fs::read_to_string(folder.join(".funcignore")).unwrap_or_default();
+    let ignore = FuncIgnore::parse(&ignore);
+    let mut files = Vec::new();
+    collect(folder, "", &mut files);
+    files.retain(|file| !ignore.denies(file));
+    files.sort();
+    files
+}
+
+/// The zip itself. The custom handler's executable may be executed by anyone, nothing else by
+/// anybody.
+pub fn zip(folder: &Path) -> Vec<u8> {
+    let host = fs::read_to_string(folder.join("host.json")).expect("func refuses a folder without");
+    let host: serde_json::Value = serde_json::from_str(&host).expect("host.json is JSON");
+    let executable = &host["customHandler"]["description"]["defaultExecutablePath"];
+
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for file in included_files(folder) {
+        let mode = if *executable == *file { 0o777 } else { 0o666 };
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .unix_permissions(mode);
+        zip.start_file(&file, options).expect("a new entry");
+        zip.write_all(&fs::read(folder.join(&file)).expect("a file"))
+            .expect("memory");
+    }
+    zip.finish().expect("memory").into_inner()
+}
+
+/// All files below a folder, less those that Core Tools never sends.
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("a folder");
+        let name = entry.file_name().into_string().expect("UTF-8");
+        let path = format!("{prefix}{name}");
+        if entry.file_type().expect("a file").is_dir() {
+            if ![".git", ".vscode"].contains(&&*name) {
+                collect(&entry.path(), &format!("{path}/"), files);
+            }
+        } else if ![
+            ".funcignore",
+            ".gitignore",
+            "local.settings.json",
+            "project.lock.json",
+        ]
+        .contains(&&*name)
+        {
+            files.push(path);
+        }
+    }
+}
+
+/// A `.funcignore`.
+struct FuncIgnore {
+    denied: Option<Regex>,
+    allowed: Option<Regex>,
+}
+
+impl FuncIgnore {
+    fn parse(text: &str) -> Self {
+        let (allowed, denied): (Vec<&str>, Vec<&str>) = text
+            .split('\n')
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .partition(|line| line.starts_with('!'));
+        Self {
+            denied: either(denied.into_iter()),
+            allowed: either(allowed.into_iter().map(|line| &line[1..])),
+        }
+    }
+
+    fn denies(&self, path: &str) -> bool {
+        let matches = |list: &Option<Regex>| list.as_ref().is_some_and(|list| list.is_match(path));
+        matches(&self.denied) && !matches(&self.allowed)
+    }
+}
+
+/// One expression for a list of patterns, each of which matches a prefix that ends at a word
+/// boundary, where only ASCII makes words.
+fn either<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<Regex> {
+    let patterns: Vec<String> = patterns
+        .map(|pattern| {
+            regex::escape(pattern.strip_prefix('/').unwrap_or(pattern))
+                .replace(r"\*\*", "(.+)")
+                .replace(r"\*", "([^/]+)")
+        })
+        .collect();
+    let list = format!(r"^(({}))(?-u:\b)", patterns.join(")|("));
+    (!patterns.is_empty()).then(|| Regex::new(&list).expect("escaped"))
+}
+
+/// The rules where they differ from git's, so that a test that relies on this module relies on
+/// something.
+#[test]
+fn funcignore_is_not_gitignore() {
+    let denies = |ignore: &str, path: &str| FuncIgnore::parse(ignore).denies(path);
+    // A prefix, up to a word boundary.
+    assert!(denies("src", "src/main.rs"));
+    assert!(denies("/src", "src-old/x"));
+    assert!(!denies("src", "srcs/x"));
+    assert!(!denies("src", "lib/src"));
+    // Nothing but stars is special.
+    assert!(denies("a.b", "a.b/c"));
+    assert!(!denies("a.b", "axb"));
+    assert!(!denies("[ab]", "a"));
+    // At least one character each; ** crosses folders.
+    assert!(!denies("ab*", "ab"));
+    assert!(denies("a/*/c", "a/b/c"));
+    assert!(!denies("a/*/d", "a/b/c/d"));
+    assert!(denies("a/**/d", "a/b/c/d"));
+    // "!" always wins, wherever it stands.
+    assert!(!denies("!a\n**", "a"));
+    assert!(!denies("!a\n**", "a-old"));
+    assert!(denies("!a\n**", "ab"));
+    assert!(!denies("# a\n\n  #a", "a"));
+    // Only ASCII letters, digits and the underscore make words.
+    assert!(!denies("**", "---"));
+    assert!(!denies("**", "é"));
+    assert!(denies("**", "-/x"));
+}
