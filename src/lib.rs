@@ -8,5 +8,6 @@
 //! - [`logging`]: which line goes to which stream, and what never gets into one.
 
 pub mod logging;
+mod pipe;
 pub mod random_number;
 pub mod server;

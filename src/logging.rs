@@ -9,14 +9,22 @@ use std::{
     fmt::{self, Write as _},
     io::Write as _,
     panic,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use env_logger::{Builder, Logger, Target, WriteStyle};
 use log::{Level, LevelFilter, Log, Metadata, Record, error, warn};
 
+use crate::pipe::Pipe;
+
 /// The level at which the HTTP libraries may log. Below it they quote from requests, values of
 /// headers among it; the access key travels in a header or in the query.
 const LIBRARIES: LevelFilter = LevelFilter::Warn;
+
+/// How long a library's complaint is not repeated. Out of descriptors, it would complain of each
+/// attempt to accept a connection.
+const REPEAT: Duration = Duration::from_secs(60);
 
 /// Starts logging, at the level in `RUST_LOG` or else at info: info and below to stdout, warn and
 /// error to stderr. A panic is logged as an error.
@@ -25,12 +33,23 @@ pub fn init() {
     let value = value.to_string_lossy();
     let level = value.parse::<LevelFilter>().ok();
 
-    let streams = Streams {
-        stdout: logger(Target::Stdout),
-        stderr: logger(Target::Stderr),
-        own: level.unwrap_or(LevelFilter::Info),
+    let target = |pipe: Option<Pipe>, other| match pipe {
+        Some(pipe) => Target::Pipe(Box::new(pipe)),
+        None => other,
     };
-    log::set_max_level(streams.own);
+    let streams = Streams {
+        stdout: logger(target(
+            Pipe::behind(1, "stdout", Level::Info),
+            Target::Stdout,
+        )),
+        stderr: logger(target(
+            Pipe::behind(2, "stderr", Level::Warn),
+            Target::Stderr,
+        )),
+        level: level.unwrap_or(LevelFilter::Info),
+        complaint: Mutex::new(None),
+    };
+    log::set_max_level(streams.level);
     log::set_boxed_logger(Box::new(streams)).expect("init is called once");
 
     if level.is_none() && !value.is_empty() {
@@ -45,30 +64,47 @@ pub fn init() {
 struct Streams {
     stdout: Logger,
     stderr: Logger,
-    own: LevelFilter,
+    level: LevelFilter,
+    /// The last one of a library, and when it was logged.
+    complaint: Mutex<Option<(String, Instant)>>,
 }
 
 impl Log for Streams {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        let own = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
-        metadata.level()
-            <= if own {
-                self.own
-            } else {
-                self.own.min(LIBRARIES)
-            }
+        metadata.level() <= self.level && (is_own(metadata) || metadata.level() <= LIBRARIES)
     }
 
     fn log(&self, record: &Record) {
-        if self.enabled(record.metadata()) {
-            match record.level() {
-                Level::Error | Level::Warn => self.stderr.log(record),
-                Level::Info | Level::Debug | Level::Trace => self.stdout.log(record),
-            }
+        let metadata = record.metadata();
+        if !self.enabled(metadata) || (!is_own(metadata) && self.is_repeated(record)) {
+            return;
+        }
+        match record.level() {
+            Level::Error | Level::Warn => self.stderr.log(record),
+            Level::Info | Level::Debug | Level::Trace => self.stdout.log(record),
         }
     }
 
     fn flush(&self) {}
+}
+
+impl Streams {
+    fn is_repeated(&self, record: &Record) -> bool {
+        let complaint = record.args().to_string();
+        let mut last = self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if matches!(&*last, Some((text, when)) if *text == complaint && when.elapsed() < REPEAT) {
+            return true;
+        }
+        *last = Some((complaint, Instant::now()));
+        false
+    }
+}
+
+fn is_own(metadata: &Metadata) -> bool {
+    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
 fn logger(target: Target) -> Logger {

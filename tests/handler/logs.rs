@@ -1,8 +1,14 @@
 //! The log lines and their streams.
 
-use std::process::Command;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
-use crate::client::{ENDPOINT, Ended, Handler, handler};
+use crate::client::{Connection, ENDPOINT, Ended, Handler, handler, listeners};
 
 const INVOKED: &str = "INFO RandomNumber invoked via HTTP trigger.";
 const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -220,4 +226,125 @@ fn no_level_shows_the_key() {
         assert!(!line.contains(SECRET), "{line}");
         assert!(!line.to_lowercase().contains("x-functions-key"), "{line}");
     }
+}
+
+/// A pipe holds 64 KiB, which is less than 2,000 of these lines.
+#[test]
+fn a_reader_that_stops_costs_lines_but_no_answer_and_is_told_how_many() {
+    const REQUESTS: usize = 5_000;
+
+    let mut child = handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the handler starts");
+    let mut connection = Connection::to(port_of(child.id()));
+    for _ in 0..REQUESTS {
+        assert_eq!(connection.get(ENDPOINT).status, 200);
+    }
+
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut lines = || lines.next().expect("a line").expect("UTF-8");
+    assert!(lines().starts_with("INFO listening on "));
+    // What the pipe has held; only a request makes room for the notice after it.
+    let (mut seen, mut more) = (0, 0);
+    let lost = loop {
+        if seen % 100 == 0 {
+            assert_eq!(connection.get(ENDPOINT).status, 200);
+            more += 1;
+        }
+        let line = lines();
+        match line
+            .strip_prefix("INFO ")
+            .and_then(|line| line.split_once(" log lines lost: "))
+        {
+            Some((lost, "stdout was not read")) => break lost.parse::<usize>().expect("a number"),
+            _ => assert_eq!(line, INVOKED),
+        }
+        seen += 1;
+    };
+    assert!(lost > REQUESTS / 2, "{lost}");
+    assert!(
+        (REQUESTS..REQUESTS + more).contains(&(seen + lost)),
+        "{seen} + {lost}"
+    );
+    assert_eq!(lines(), INVOKED);
+    child.kill().expect("ours");
+    child.wait().expect("ours");
+}
+
+/// The port on which a process listens, once it does.
+fn port_of(process: u32) -> u16 {
+    loop {
+        if let Some(listener) = listeners(process).first() {
+            return listener.port;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_reader_that_is_gone_costs_no_answer() {
+    let mut child = handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the handler starts");
+    drop((child.stdout.take(), child.stderr.take()));
+    let mut connection = Connection::to(port_of(child.id()));
+    for _ in 0..100 {
+        assert_eq!(connection.get(ENDPOINT).status, 200);
+    }
+    child.kill().expect("ours");
+    child.wait().expect("ours");
+}
+
+/// Each attempt to accept a connection fails, and is to be made again only after a while.
+#[test]
+fn being_out_of_descriptors_is_one_line_and_passes() {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "ulimit -n 32 && exec \"$0\"",
+            env!("CARGO_BIN_EXE_handler"),
+        ])
+        .env("FUNCTIONS_CUSTOMHANDLER_PORT", "0");
+    let handler = Handler::spawn(command).expect("it listens");
+    let crowd: Vec<_> = (0..64).map(|_| handler.connect()).collect();
+    thread::sleep(Duration::from_secs(3));
+    let busy = cpu_ticks(handler.id());
+    assert!(busy < 100, "{busy} of about 300 ticks");
+    drop(crowd);
+    assert_eq!(handler.get(ENDPOINT).status, 200);
+    let ended = handler.stop();
+    let [line] = &*ended.stderr else {
+        panic!("{ended:?}")
+    };
+    assert!(
+        line.starts_with("ERROR ") && line.contains("Too many open files"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_line_too_long_for_a_pipe_loses_its_end() {
+    let level = "x".repeat(10_000);
+    let handler = Handler::start_with(&[("RUST_LOG", &level)]);
+    let ended = handler.stop();
+    let [line] = &*ended.stderr else {
+        panic!("{ended:?}")
+    };
+    assert_eq!(line.len(), 4095);
+    assert!(line.starts_with("WARN RUST_LOG is \"xxxx"), "{line}");
+}
+
+/// The CPU time of a process, user and system, in hundredths of a second.
+fn cpu_ticks(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("Linux");
+    let fields: Vec<&str> = stat.split_whitespace().collect();
+    fields[13..15]
+        .iter()
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum()
 }
