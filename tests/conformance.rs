@@ -25,7 +25,11 @@ fn conforms(change: fn(&mut serde_json::Value)) {
     let mut host = serde_json::from_slice(&fs::read(project.join("host.json")).unwrap()).unwrap();
     change(&mut host);
     fs::write(app.path().join("host.json"), host.to_string()).unwrap();
-    symlink(project.join("RandomNumber"), app.path().join("RandomNumber")).unwrap();
+    symlink(
+        project.join("RandomNumber"),
+        app.path().join("RandomNumber"),
+    )
+    .unwrap();
     symlink(env!("CARGO_BIN_EXE_handler"), app.path().join("handler")).unwrap();
 
     let host = dev_host::start(Options {
@@ -44,7 +48,10 @@ fn conforms(change: fn(&mut serde_json::Value)) {
         passed,
         differing,
         skipped,
-    } = run(&target, |difference| differences.push(difference.to_owned())).unwrap();
+    } = run(&target, |difference| {
+        differences.push(difference.to_owned())
+    })
+    .unwrap();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert_eq!((differing, skipped), (0, 0));
     assert!(passed >= 120, "{passed} cases are too few");

@@ -19,7 +19,11 @@ use std::{
 };
 
 fn main() {
-    let mut starts = File::options().create(true).append(true).open("starts").unwrap();
+    let mut starts = File::options()
+        .create(true)
+        .append(true)
+        .open("starts")
+        .unwrap();
     writeln!(starts, "{}", std::process::id()).unwrap();
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -84,8 +88,9 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
             println!("the body begins");
         }
         ["environment"] => {
-            let mut variables: Vec<String> =
-                env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+            let mut variables: Vec<String> = env::vars()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             variables.push(format!("cwd={}", env::current_dir().unwrap().display()));
             let body = variables.join("\n");
             return write!(
@@ -100,7 +105,9 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
 
     let body = body(&mut reader, &head)?;
     // What the test wants for an answer's head, with a bar for a line break.
-    let answer = header(&head, "x-answer").unwrap_or("HTTP/1.1 200 OK").replace('|', "\r\n");
+    let answer = header(&head, "x-answer")
+        .unwrap_or("HTTP/1.1 200 OK")
+        .replace('|', "\r\n");
     let mut echo = head.clone().into_bytes();
     echo.extend(body);
     let length = echo.len();
@@ -122,7 +129,10 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 fn body(reader: &mut impl BufRead, head: &str) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     if let Some(length) = header(head, "content-length") {
-        reader.take(length.parse().ok()?).read_to_end(&mut body).ok()?;
+        reader
+            .take(length.parse().ok()?)
+            .read_to_end(&mut body)
+            .ok()?;
     } else if header(head, "transfer-encoding").is_some() {
         while !body.ends_with(b"0\r\n\r\n") {
             if reader.read_until(b'\n', &mut body).ok()? == 0 {
