@@ -15,7 +15,15 @@ use serde::Deserialize;
 ///
 /// One line: Cargo isn't there or can't build it.
 pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
-    let package = run(root, &["pkgid"])?;
+    let manifest = root.join("Cargo.toml");
+    let metadata = run(root, &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Metadata = serde_json::from_str(&metadata)
+        .map_err(|error| format!("`cargo metadata` can't be understood: {error}"))?;
+    let package = metadata
+        .packages
+        .into_iter()
+        .find(|package| package.manifest_path == manifest)
+        .ok_or_else(|| format!("{} is not that of a package", manifest.display()))?;
     let messages = run(
         root,
         &[
@@ -24,7 +32,7 @@ pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
             // Only this package, so that what others of its workspace ask of a dependency
             // doesn't get into what is run here.
             "--package",
-            package.trim(),
+            &package.id,
             "--bin",
             executable,
             "--message-format",
@@ -34,25 +42,26 @@ pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter(|message| {
-            message
-                .target
-                .as_ref()
-                .is_some_and(|t| t.name == executable)
-        })
-        .find_map(|message| message.executable)
+        .filter_map(|message| message.executable)
+        .next_back()
         .ok_or_else(|| format!("`cargo build` has not said where it put {executable}"))
 }
 
 #[derive(Deserialize)]
-struct Message {
-    target: Option<Target>,
-    executable: Option<PathBuf>,
+struct Metadata {
+    packages: Vec<Package>,
 }
 
 #[derive(Deserialize)]
-struct Target {
-    name: String,
+struct Package {
+    id: String,
+    manifest_path: PathBuf,
+}
+
+/// What is built last is what was asked for.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
 }
 
 fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {

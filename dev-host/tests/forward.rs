@@ -284,7 +284,15 @@ fn the_answer_to_a_head_keeps_its_length() {
 fn an_answer_is_streamed() {
     let app = TestApp::new();
     for is_proxying in [PROXYING, FORWARDING] {
-        let host = host(&app, is_proxying);
+        app.host_json(is_proxying, &[]);
+        let host = dev_host::start(Options {
+            limits: Limits {
+                stop: Duration::ZERO,
+                ..Limits::default()
+            },
+            ..app.options()
+        })
+        .unwrap();
         let mut stream = connect(host.port());
         let request = "GET /api/Echo HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\
             x-do: first-chunk\r\n\r\n";

@@ -115,7 +115,7 @@ impl Lines {
 }
 
 /// Waits for a condition.
-pub fn eventually<T>(what: &str, condition: impl Fn() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {

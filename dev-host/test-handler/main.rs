@@ -2,7 +2,7 @@
 //! the header `x-do` tells it. The arguments say how it starts:
 //!
 //! - none: at once;
-//! - `sleep MILLISECONDS`: that much later;
+//! - `wait-for FILE`: when there is such a file in the working directory;
 //! - `never`: runs and doesn't listen;
 //! - `exit CODE TIMES`: ends with the code, so many times, having written five lines to stderr.
 //!
@@ -13,6 +13,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::exit,
     thread::{park, sleep, spawn},
     time::Duration,
@@ -28,7 +29,11 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {}
-        ["sleep", milliseconds] => sleep(Duration::from_millis(milliseconds.parse().unwrap())),
+        ["wait-for", file] => {
+            while !Path::new(file).exists() {
+                sleep(Duration::from_millis(10));
+            }
+        }
         ["never"] => loop {
             park();
         },
