@@ -1,8 +1,11 @@
 //! How a request gets to the handler and its answer back, in the two ways the host has.
 
 use std::{
+    cell::Cell,
+    future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
+    rc::Rc,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -10,16 +13,14 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::{BodySize, MessageBody},
+    body::{BodySize, BodyStream, MessageBody},
     dev::Payload,
+    error::PayloadError,
     http::{
         StatusCode,
         header::{HeaderMap, HeaderName, HeaderValue},
     },
-    rt::{
-        self,
-        time::{Sleep, sleep},
-    },
+    rt::{self, time::sleep},
     web::Bytes,
 };
 use hyper::{
@@ -88,60 +89,59 @@ pub struct Forwarder {
     client: Client<HttpConnector, Upload>,
     mode: Mode,
     port: u16,
-    /// How long a proxied request may go without a byte in either direction.
     inactivity: Duration,
 }
 
 impl Forwarder {
+    /// A proxied request may go without a byte in either direction for `inactivity`.
     pub fn new(mode: Mode, port: u16, inactivity: Duration) -> Self {
         Self {
             client: client(),
             mode,
             port,
-            inactivity,
+            inactivity: match mode {
+                Mode::Proxying => inactivity,
+                Mode::Forwarding => Duration::MAX,
+            },
         }
     }
 
     /// Passes a request on. Whatever goes wrong, the client gets a 500 without a body.
     pub async fn forward(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
-        let activity = Activity::default();
+        let activity = Activity::new(self.inactivity);
         let Some(outgoing) = self.outgoing(request, payload, &activity) else {
             return HttpResponse::BadRequest().finish();
         };
-        let answer = match self.mode {
-            Mode::Forwarding => self.client.request(outgoing).await.ok(),
-            Mode::Proxying => tokio::select! {
-                answer = self.with_retries(outgoing) => answer,
-                () = activity.ceases(self.inactivity) => None,
-            },
+        let answer = tokio::select! {
+            answer = self.send(outgoing) => answer,
+            () = activity.clone().ceases() => None,
         };
         match answer {
-            Some(answer) => {
-                let limit = (self.mode == Mode::Proxying).then_some(self.inactivity);
-                incoming(answer, limit)
-            }
+            Some(answer) => incoming(answer, activity),
             None => HttpResponse::InternalServerError().finish(),
         }
     }
 
     /// The upload outlives a failed attempt unread, for nothing is sent before there is a
     /// connection.
-    async fn with_retries(&self, request: Request<Upload>) -> Option<Response<Incoming>> {
+    async fn send(&self, request: Request<Upload>) -> Option<Response<Incoming>> {
+        let retries = match self.mode {
+            Mode::Proxying => RETRIES,
+            Mode::Forwarding => 0,
+        };
         let (head, upload) = request.into_parts();
-        for attempt in 0..=RETRIES {
+        let mut attempt = 0;
+        loop {
             let request = Request::from_parts(head.clone(), upload.clone());
             match self.client.request(request).await {
                 Ok(answer) => return Some(answer),
-                Err(error) if error.is_connect() && attempt < RETRIES => {
-                    sleep(Duration::from_millis(
-                        u64::from(50 * (attempt + 1)).min(250),
-                    ))
-                    .await;
+                Err(error) if error.is_connect() && attempt < retries => {
+                    attempt += 1;
+                    sleep(Duration::from_millis(u64::from(50 * attempt).min(250))).await;
                 }
                 Err(_) => return None,
             }
         }
-        None
     }
 
     fn outgoing(
@@ -160,14 +160,22 @@ impl Forwarder {
             Mode::Proxying => !matches!(payload, Payload::None),
             Mode::Forwarding => content_length(request.headers()).is_some_and(|length| length > 0),
         };
+        let from = request.headers().iter();
         let headers = outgoing.headers_mut();
-        copy_headers(request.headers(), headers, |name| match self.mode {
-            Mode::Proxying => name != "host",
-            Mode::Forwarding => {
-                !OF_CONTENT.contains(&name)
-                    || (has_body && matches!(name, "content-length" | "content-type"))
+        for (name, value) in end_to_end(from.map(|(name, value)| (name.as_str(), value.as_bytes())))
+        {
+            let is_kept = match self.mode {
+                Mode::Proxying => name != "host",
+                Mode::Forwarding => {
+                    !OF_CONTENT.contains(&name)
+                        || (has_body && matches!(name, "content-length" | "content-type"))
+                }
+            };
+            if is_kept {
+                let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
+                headers.append(name, header::HeaderValue::from_bytes(value).ok()?);
             }
-        });
+        }
         self.add_headers(headers)?;
         // Without its length given, a GET is taken not to have a body.
         if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
@@ -221,55 +229,45 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get("content-length")?.to_str().ok()?.parse().ok()
 }
 
-fn copy_headers(from: &HeaderMap, to: &mut header::HeaderMap, keep: impl Fn(&str) -> bool) {
-    let named = named_by_connection(from.get_all("connection").map(HeaderValue::as_bytes));
-    for (name, value) in from {
-        let name = name.as_str();
-        if !HOP_BY_HOP.contains(&name) && !named.iter().any(|n| n == name) && keep(name) {
-            let name = header::HeaderName::from_bytes(name.as_bytes());
-            let value = header::HeaderValue::from_bytes(value.as_bytes());
-            if let (Ok(name), Ok(value)) = (name, value) {
-                to.append(name, value);
-            }
-        }
-    }
-}
-
-/// The headers that a `Connection` header claims for this connection.
-fn named_by_connection<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
-    values
-        .flat_map(|value| value.split(|byte| *byte == b','))
+/// Leaves out the headers of one connection, those that `Connection` claims for it included.
+fn end_to_end<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(&'a str, &'a [u8])> {
+    let mut headers: Vec<_> = headers.collect();
+    let claimed: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| *name == "connection")
+        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
         .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
-        .collect()
+        .collect();
+    headers.retain(|(name, _)| {
+        !HOP_BY_HOP.contains(name) && !claimed.iter().any(|claimed| claimed == name)
+    });
+    headers
 }
 
 /// Status, headers and body as the handler gave them.
-fn incoming(answer: Response<Incoming>, limit: Option<Duration>) -> HttpResponse {
+fn incoming(answer: Response<Incoming>, activity: Activity) -> HttpResponse {
     let (head, body) = answer.into_parts();
     let status = StatusCode::from_u16(head.status.as_u16()).expect("hyper has read a status code");
-    let named = named_by_connection(
-        head.headers
-            .get_all("connection")
-            .iter()
-            .map(|v| v.as_bytes()),
-    );
-    let size = match head.headers.get(header::CONTENT_LENGTH) {
-        Some(length) => length.to_str().ok().and_then(|length| length.parse().ok()),
-        None => None,
-    };
-    let size = match size {
-        Some(size) => BodySize::Sized(size),
+    let length = head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let size = match length {
+        Some(length) => BodySize::Sized(length),
         None if body.is_end_stream() => BodySize::None,
         None => BodySize::Stream,
     };
-    let mut response = HttpResponse::new(status).set_body(Download::new(body, size, limit));
-    for (name, value) in &head.headers {
-        let name = name.as_str();
-        if HOP_BY_HOP.contains(&name) || named.iter().any(|n| n == name) {
-            continue;
-        }
+    let mut response = HttpResponse::new(status).set_body(Download {
+        body,
+        size,
+        ceases: Box::pin(activity.clone().ceases()),
+        activity,
+    });
+    let headers = head.headers.iter();
+    for (name, value) in end_to_end(headers.map(|(name, value)| (name.as_str(), value.as_bytes())))
+    {
         let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
             response.headers_mut().append(name, value);
         }
     }
@@ -279,7 +277,7 @@ fn incoming(answer: Response<Incoming>, limit: Option<Duration>) -> HttpResponse
 /// Reads a body to its end, even if nobody takes it: a server that answers before it has read the
 /// body has to close the connection.
 pub async fn drain(payload: Payload) {
-    pump(payload, None, Activity::default()).await;
+    pump(payload, None, Activity::new(Duration::MAX)).await;
 }
 
 type Chunk = Result<Bytes, io::Error>;
@@ -300,10 +298,9 @@ async fn pump(mut payload: Payload, mut to: Option<mpsc::Sender<Chunk>>, activit
     }
 }
 
-pub async fn next(payload: &mut Payload) -> Option<Result<Bytes, actix_web::error::PayloadError>> {
-    use actix_web::body::BodyStream;
-    let mut stream = std::pin::pin!(BodyStream::new(payload));
-    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
+pub async fn next(payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    let mut stream = pin!(BodyStream::new(payload));
+    poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
 /// A request's body. A clone is the same body, for the next attempt to send it.
@@ -342,17 +339,8 @@ impl Body for Upload {
 struct Download {
     body: Incoming,
     size: BodySize,
-    limit: Option<(Duration, Pin<Box<Sleep>>)>,
-}
-
-impl Download {
-    fn new(body: Incoming, size: BodySize, limit: Option<Duration>) -> Self {
-        Self {
-            body,
-            size,
-            limit: limit.map(|limit| (limit, Box::pin(sleep(limit)))),
-        }
-    }
+    activity: Activity,
+    ceases: Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl MessageBody for Download {
@@ -368,20 +356,15 @@ impl MessageBody for Download {
     ) -> Poll<Option<Result<Bytes, io::Error>>> {
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-                if let Some((_, timer)) = &mut self.limit {
-                    ready!(timer.as_mut().poll(context));
-                    return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
-                }
-                return Poll::Pending;
+                ready!(self.ceases.as_mut().poll(context));
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
             };
-            if let Some((limit, timer)) = &mut self.limit {
-                *timer = Box::pin(sleep(*limit));
-            }
-            match frame {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+            self.activity.note();
+            match frame.transpose() {
+                Err(error) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                Ok(None) => return Poll::Ready(None),
                 // Trailers are left out: what comes after the body is not passed on.
-                Some(Ok(frame)) => {
+                Ok(Some(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }
@@ -391,33 +374,29 @@ impl MessageBody for Download {
     }
 }
 
-/// When something was last sent on a request.
+/// When something was last sent on a request, in either direction.
 #[derive(Clone)]
-struct Activity(Arc<Mutex<Instant>>);
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
+struct Activity {
+    limit: Duration,
+    last: Rc<Cell<Instant>>,
 }
 
 impl Activity {
-    fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            last: Rc::new(Cell::new(Instant::now())),
+        }
     }
 
-    /// Ends when nothing has been noted for `limit`.
-    async fn ceases(&self, limit: Duration) {
-        loop {
-            let idle = self
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .elapsed();
-            if idle >= limit {
-                return;
-            }
-            sleep(limit - idle).await;
+    fn note(&self) {
+        self.last.set(Instant::now());
+    }
+
+    /// Ends when nothing has been noted for as long as the limit.
+    async fn ceases(self) {
+        while let Some(rest) = self.limit.checked_sub(self.last.get().elapsed()) {
+            sleep(rest).await;
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The handler's process: started, watched, started again, stopped.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    ffi::OsString,
+    collections::VecDeque,
     future::pending,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
@@ -48,11 +47,7 @@ const LAST_LINES: usize = 3;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub struct Worker {
-    executable: PathBuf,
-    arguments: Vec<String>,
-    directory: PathBuf,
-    environment: HashMap<&'static str, OsString>,
-    settings: Vec<(String, String)>,
+    command: Command,
     port: u16,
     console: Console,
     limits: Limits,
@@ -88,19 +83,26 @@ impl Worker {
             .map_err(|error| format!("there is no free port for the handler: {error}"))?
             .port();
         let id = Uuid::new_v4().to_string();
-        let environment = HashMap::from([
-            ("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string().into()),
-            ("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", id.clone().into()),
-            ("FUNCTIONS_HTTPWORKER_PORT", port.to_string().into()),
-            ("FUNCTIONS_HTTPWORKER_ID", id.into()),
-            ("FUNCTIONS_APP_ROOT_PATH", app.root.clone().into()),
-        ]);
+        let mut command = Command::new(executable);
+        command
+            .args(&app.arguments)
+            .current_dir(&app.working_directory)
+            .envs(app.settings.iter().map(|(name, value)| (name, value)))
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+            .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id)
+            .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string())
+            .env("FUNCTIONS_HTTPWORKER_ID", &id)
+            .env("FUNCTIONS_APP_ROOT_PATH", &app.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C goes to the host alone, which lets requests in flight finish first.
+            .process_group(0)
+            .kill_on_drop(true);
+        #[cfg(target_os = "linux")]
+        die_with_host(&mut command);
         Ok(Self {
-            executable,
-            arguments: app.arguments.clone(),
-            directory: app.working_directory.clone(),
-            environment,
-            settings: app.settings.clone(),
+            command,
             port,
             console,
             limits,
@@ -123,14 +125,8 @@ impl Worker {
         loop {
             let limit = self.limits.start;
             let port = self.port;
-            let process = self.process.insert(Process::spawn(
-                &self.executable,
-                &self.arguments,
-                &self.directory,
-                &self.environment,
-                &self.settings,
-                &self.console,
-            )?);
+            let process = Process::spawn(&mut self.command, &self.console)?;
+            let process = self.process.insert(process);
             let exit = tokio::select! {
                 exit = process.child.wait() => exit,
                 answers = timeout(limit, answers(port)) => {
@@ -225,36 +221,11 @@ impl Worker {
 }
 
 impl Process {
-    fn spawn(
-        executable: &PathBuf,
-        arguments: &[String],
-        directory: &PathBuf,
-        environment: &HashMap<&'static str, OsString>,
-        settings: &[(String, String)],
-        console: &Console,
-    ) -> Result<Self, String> {
-        let mut command = Command::new(executable);
-        command
-            .args(arguments)
-            .current_dir(directory)
-            .envs(settings.iter().map(|(name, value)| (name, value)))
-            .envs(environment)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C goes to the host alone, which lets requests in flight finish first.
-            .process_group(0)
-            .kill_on_drop(true);
-        #[cfg(target_os = "linux")]
-        die_with_host(&mut command);
+    fn spawn(command: &mut Command, console: &Console) -> Result<Self, String> {
         let mut child = command.spawn().map_err(|error| {
-            format!(
-                "the handler {} can't be started in {}: {error}",
-                executable.display(),
-                directory.display()
-            )
+            let executable = command.as_std().get_program().display();
+            format!("the handler {executable} can't be started: {error}")
         })?;
-
         let last_lines = Arc::<Mutex<VecDeque<String>>>::default();
         let tail = Arc::clone(&last_lines);
         let (output, errors) = (console.clone(), console.clone());
