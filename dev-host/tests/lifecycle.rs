@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write as _},
     net::TcpListener,
+    os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle, sleep},
@@ -14,7 +15,7 @@ use std::{
 
 use common::{FORWARDING, Lines, PROXYING, TestApp, connect, eventually, get, read_answer};
 use dev_host::{Limits, Options};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use serde_json::json;
 
 const ANY_PORT: [&str; 2] = ["--port", "0"];
@@ -33,6 +34,7 @@ impl Host {
             .args(["--key", "key"])
             .args(arguments)
             .current_dir(app.path())
+            .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -62,8 +64,9 @@ impl Host {
         rest.split('/').next().unwrap().parse().unwrap()
     }
 
+    /// Signals the whole group, as a terminal does.
     fn signal(&self, signal: Signal) {
-        kill_process(pid(self.child.id()), signal).unwrap();
+        kill_process_group(pid(self.child.id()), signal).unwrap();
     }
 
     /// How the host has ended, and what it wrote to stderr.
