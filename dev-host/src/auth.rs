@@ -1,0 +1,66 @@
+//! Which key a request shows, and what it takes to be let in.
+
+use actix_web::HttpRequest;
+use serde::Deserialize;
+
+const HEADER: &str = "x-functions-key";
+const QUERY: &str = "code";
+
+/// `authLevel` of an HTTP trigger.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(try_from = "String")]
+pub enum Level {
+    Anonymous,
+    #[default]
+    Function,
+    Admin,
+}
+
+impl TryFrom<String> for Level {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "anonymous" => Ok(Self::Anonymous),
+            "function" => Ok(Self::Function),
+            "admin" => Ok(Self::Admin),
+            _ => Err(format!(
+                "authLevel is {text:?}: give \"anonymous\", \"function\" or \"admin\""
+            )),
+        }
+    }
+}
+
+/// What a key entitles to. A system key is made for the webhooks of extensions and opens neither
+/// a function nor an admin call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Grant {
+    Nothing,
+    Function,
+    System,
+    Master,
+}
+
+impl Grant {
+    pub fn satisfies(self, level: Level) -> bool {
+        match level {
+            Level::Anonymous => true,
+            Level::Function => matches!(self, Self::Function | Self::Master),
+            Level::Admin => self == Self::Master,
+        }
+    }
+}
+
+/// The key that the request shows: the first header, or, if there is none, the first `code` of the
+/// query. An empty key is no key, and an empty header hides the query all the same
+/// (`AuthenticationLevelHandler`).
+pub fn presented_key(request: &HttpRequest) -> Option<String> {
+    let key = match request.headers().get(HEADER) {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        None => form_urlencoded::parse(request.query_string().as_bytes())
+            .find(|(name, _)| name.eq_ignore_ascii_case(QUERY))?
+            .1
+            .into_owned(),
+    };
+    (!key.is_empty()).then_some(key)
+}

@@ -1,0 +1,85 @@
+//! Builds the handler of an app that is a Rust package.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde::Deserialize;
+
+/// Builds the executable for release and says where it is; Cargo writes what it does to stderr.
+///
+/// # Errors
+///
+/// One line: Cargo isn't there or can't build it.
+pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
+    let manifest = root.join("Cargo.toml");
+    let metadata = run(root, &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Metadata = serde_json::from_str(&metadata)
+        .map_err(|error| format!("`cargo metadata` can't be understood: {error}"))?;
+    let package = metadata
+        .packages
+        .into_iter()
+        .find(|package| package.manifest_path == manifest)
+        .ok_or_else(|| format!("{} is not that of a package", manifest.display()))?;
+    let messages = run(
+        root,
+        &[
+            "build",
+            "--release",
+            // Only this package, so that what others of its workspace ask of a dependency
+            // doesn't get into what is run here.
+            "--package",
+            &package.id,
+            "--bin",
+            executable,
+            "--message-format",
+            "json-render-diagnostics",
+        ],
+    )?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter_map(|message| message.executable)
+        .next_back()
+        .ok_or_else(|| format!("`cargo build` has not said where it put {executable}"))
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    manifest_path: PathBuf,
+}
+
+/// What is built last is what was asked for.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}
+
+fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let command = format!("`cargo {}`", arguments[0]);
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("{command} can't be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "{command} failed in {} ({}): see above",
+            root.display(),
+            output.status
+        ));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,65 @@
+//! What the person at the keyboard sees. No key is ever part of it, except in the greeting, which
+//! the executable prints.
+
+use std::{fmt, io::Write as _, sync::Arc, time::Duration};
+
+/// Where lines go.
+#[derive(Clone)]
+pub struct Console(Arc<dyn Fn(&str) + Send + Sync>);
+
+/// The level that the host gives to a line of the handler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Severity {
+    Information,
+    Warning,
+    Error,
+}
+
+impl Severity {
+    /// For custom handlers stderr is for errors only, and "warn" in any letter case makes an error
+    /// a warning (`WorkerProcess`).
+    pub fn of_stderr(line: &str) -> Self {
+        if line.to_ascii_lowercase().contains("warn") {
+            Self::Warning
+        } else {
+            Self::Error
+        }
+    }
+}
+
+impl Console {
+    /// Hands each line, which comes without a line break, to a function.
+    pub fn new(line: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(line))
+    }
+
+    pub fn stdout() -> Self {
+        // A reader that is gone is no reason to end.
+        Self::new(|line| drop(writeln!(std::io::stdout(), "{line}")))
+    }
+
+    pub fn silent() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// A line of the host itself.
+    pub(crate) fn host(&self, line: &str) {
+        (self.0)(&format!("host         {line}"));
+    }
+
+    pub(crate) fn handler(&self, severity: Severity, line: &str) {
+        (self.0)(&format!("{:<12} {line}", format!("{severity:?}")));
+    }
+
+    /// The query is left out: it can hold a key.
+    pub(crate) fn request(
+        &self,
+        method: &impl fmt::Display,
+        path: &str,
+        status: u16,
+        duration: Duration,
+    ) {
+        let milliseconds = duration.as_secs_f64() * 1000.0;
+        self.host(&format!("{method} {path} {status} {milliseconds:.1} ms"));
+    }
+}

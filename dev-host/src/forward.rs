@@ -1,0 +1,402 @@
+//! How a request gets to the handler and its answer back, in the two ways the host has.
+
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{BodySize, BodyStream, MessageBody},
+    dev::Payload,
+    error::PayloadError,
+    http::{
+        StatusCode,
+        header::{HeaderMap, HeaderName, HeaderValue},
+    },
+    rt::{self, time::sleep},
+    web::Bytes,
+};
+use hyper::{
+    Method, Request, Response, Uri,
+    body::{Body, Frame, Incoming},
+    header,
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// The version of the host whose behaviour this is.
+const HOST_VERSION: &str = "4.1037.0.0";
+
+/// How often a refused connection is tried again when proxying.
+const RETRIES: u32 = 10;
+
+/// How long the client keeps an idle connection to the handler (.NET's `SocketsHttpHandler`).
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Headers that concern one connection only. `Expect` is among them because the server has
+/// answered it before the handler is asked.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What .NET keeps as headers of the content, not of the request. `HttpRequestExtensions` copies
+/// the latter only, and then adds the length and type of a content that it has copied.
+const OF_CONTENT: [&str; 11] = [
+    "allow",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "expires",
+    "last-modified",
+];
+
+/// The way in which a request is passed on.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// `enableProxyingHttpRequest`: streamed both ways, a refused connection tried again
+    /// (`DefaultHttpProxyService`).
+    Proxying,
+    /// `enableForwardingHttpRequest`: rebuilt, without a body whose length is not given, tried
+    /// once (`DefaultHttpWorkerService`).
+    Forwarding,
+}
+
+pub struct Forwarder {
+    client: Client<HttpConnector, Upload>,
+    mode: Mode,
+    port: u16,
+    inactivity: Duration,
+}
+
+impl Forwarder {
+    /// A proxied request may go without a byte in either direction for `inactivity`.
+    pub fn new(mode: Mode, port: u16, inactivity: Duration) -> Self {
+        Self {
+            client: client(),
+            mode,
+            port,
+            inactivity: match mode {
+                Mode::Proxying => inactivity,
+                Mode::Forwarding => Duration::MAX,
+            },
+        }
+    }
+
+    /// Passes a request on. Whatever goes wrong, the client gets a 500 without a body.
+    pub async fn forward(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
+        let activity = Activity::new(self.inactivity);
+        let Some(outgoing) = self.outgoing(request, payload, &activity) else {
+            return HttpResponse::BadRequest().finish();
+        };
+        let answer = tokio::select! {
+            answer = self.send(outgoing) => answer,
+            () = activity.clone().ceases() => None,
+        };
+        match answer {
+            Some(answer) => incoming(answer, activity),
+            None => HttpResponse::InternalServerError().finish(),
+        }
+    }
+
+    /// The upload outlives a failed attempt unread, for nothing is sent before there is a
+    /// connection.
+    async fn send(&self, request: Request<Upload>) -> Option<Response<Incoming>> {
+        let retries = match self.mode {
+            Mode::Proxying => RETRIES,
+            Mode::Forwarding => 0,
+        };
+        let (head, upload) = request.into_parts();
+        let mut attempt = 0;
+        loop {
+            let request = Request::from_parts(head.clone(), upload.clone());
+            match self.client.request(request).await {
+                Ok(answer) => return Some(answer),
+                Err(error) if error.is_connect() && attempt < retries => {
+                    attempt += 1;
+                    sleep(Duration::from_millis(u64::from(50 * attempt).min(250))).await;
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn outgoing(
+        &self,
+        request: &HttpRequest,
+        payload: Payload,
+        activity: &Activity,
+    ) -> Option<Request<Upload>> {
+        let path = request.uri().path_and_query()?.as_str();
+        let uri = format!("http://127.0.0.1:{}{path}", self.port);
+        let mut outgoing = Request::new(Upload::none());
+        *outgoing.method_mut() = Method::from_bytes(request.method().as_str().as_bytes()).ok()?;
+        *outgoing.uri_mut() = uri.parse::<Uri>().ok()?;
+
+        let has_body = match self.mode {
+            Mode::Proxying => !matches!(payload, Payload::None),
+            Mode::Forwarding => content_length(request.headers()).is_some_and(|length| length > 0),
+        };
+        let from = request.headers().iter();
+        let headers = outgoing.headers_mut();
+        for (name, value) in end_to_end(from.map(|(name, value)| (name.as_str(), value.as_bytes())))
+        {
+            let is_kept = match self.mode {
+                Mode::Proxying => name != "host",
+                Mode::Forwarding => {
+                    !OF_CONTENT.contains(&name)
+                        || (has_body && matches!(name, "content-length" | "content-type"))
+                }
+            };
+            if is_kept {
+                let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
+                headers.append(name, header::HeaderValue::from_bytes(value).ok()?);
+            }
+        }
+        self.add_headers(headers)?;
+        // Without its length given, a GET is taken not to have a body.
+        if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
+            headers.insert(header::TRANSFER_ENCODING, value("chunked")?);
+        }
+
+        let sender = has_body.then(|| {
+            let (sender, receiver) = mpsc::channel(1);
+            *outgoing.body_mut() = Upload(Some(Arc::new(Mutex::new(receiver))));
+            sender
+        });
+        rt::spawn(pump(payload, sender, activity.clone()));
+        Some(outgoing)
+    }
+
+    fn add_headers(&self, headers: &mut header::HeaderMap) -> Option<()> {
+        let id = value(&Uuid::new_v4().to_string())?;
+        headers.insert("x-azure-functions-hostversion", value(HOST_VERSION)?);
+        headers.insert("x-azure-functions-invocationid", id.clone());
+        match self.mode {
+            Mode::Proxying => {
+                headers.insert("x-ms-invocation-id", id);
+            }
+            Mode::Forwarding => {
+                let product = format!("Azure-Functions-Host/{HOST_VERSION}");
+                let agent = match headers.get(header::USER_AGENT) {
+                    Some(agent) => [agent.as_bytes(), b" ", product.as_bytes()].concat(),
+                    None => product.into_bytes(),
+                };
+                let agent = header::HeaderValue::from_bytes(&agent).ok()?;
+                headers.insert(header::USER_AGENT, agent);
+            }
+        }
+        Some(())
+    }
+}
+
+/// The client for the calls that the host makes of its own, too.
+pub fn client() -> Client<HttpConnector, Upload> {
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .pool_timer(hyper_util::rt::TokioTimer::new())
+        .build_http()
+}
+
+fn value(text: &str) -> Option<header::HeaderValue> {
+    header::HeaderValue::from_str(text).ok()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get("content-length")?.to_str().ok()?.parse().ok()
+}
+
+/// Leaves out the headers of one connection, those that `Connection` claims for it included.
+fn end_to_end<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(&'a str, &'a [u8])> {
+    let mut headers: Vec<_> = headers.collect();
+    let claimed: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| *name == "connection")
+        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
+        .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
+        .collect();
+    headers.retain(|(name, _)| {
+        !HOP_BY_HOP.contains(name) && !claimed.iter().any(|claimed| claimed == name)
+    });
+    headers
+}
+
+/// Status, headers and body as the handler gave them.
+fn incoming(answer: Response<Incoming>, activity: Activity) -> HttpResponse {
+    let (head, body) = answer.into_parts();
+    let status = StatusCode::from_u16(head.status.as_u16()).expect("hyper has read a status code");
+    let length = head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let size = match length {
+        Some(length) => BodySize::Sized(length),
+        None if body.is_end_stream() => BodySize::None,
+        None => BodySize::Stream,
+    };
+    let mut response = HttpResponse::new(status).set_body(Download {
+        body,
+        size,
+        ceases: Box::pin(activity.clone().ceases()),
+        activity,
+    });
+    let headers = head.headers.iter();
+    for (name, value) in end_to_end(headers.map(|(name, value)| (name.as_str(), value.as_bytes())))
+    {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response.map_into_boxed_body()
+}
+
+/// Reads a body to its end, even if nobody takes it: a server that answers before it has read the
+/// body has to close the connection.
+pub async fn drain(payload: Payload) {
+    pump(payload, None, Activity::new(Duration::MAX)).await;
+}
+
+type Chunk = Result<Bytes, io::Error>;
+
+async fn pump(mut payload: Payload, mut to: Option<mpsc::Sender<Chunk>>, activity: Activity) {
+    while let Some(chunk) = next(&mut payload).await {
+        activity.note();
+        let chunk = chunk.map_err(|error| io::Error::other(error.to_string()));
+        let is_broken = chunk.is_err();
+        if let Some(sender) = &to
+            && sender.send(chunk).await.is_err()
+        {
+            to = None;
+        }
+        if is_broken {
+            break;
+        }
+    }
+}
+
+pub async fn next(payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
+    let mut stream = pin!(BodyStream::new(payload));
+    poll_fn(|context| stream.as_mut().poll_next(context)).await
+}
+
+/// A request's body. A clone is the same body, for the next attempt to send it.
+#[derive(Clone)]
+pub struct Upload(Option<Arc<Mutex<mpsc::Receiver<Chunk>>>>);
+
+impl Upload {
+    pub fn none() -> Self {
+        Self(None)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(receiver) = &self.0 else {
+            return Poll::Ready(None);
+        };
+        let mut receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        receiver
+            .poll_recv(context)
+            .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// The body of an answer on its way back.
+struct Download {
+    body: Incoming,
+    size: BodySize,
+    activity: Activity,
+    ceases: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl MessageBody for Download {
+    type Error = io::Error;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, io::Error>>> {
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                ready!(self.ceases.as_mut().poll(context));
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            };
+            self.activity.note();
+            match frame.transpose() {
+                Err(error) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                Ok(None) => return Poll::Ready(None),
+                // Trailers are left out: what comes after the body is not passed on.
+                Ok(Some(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// When something was last sent on a request, in either direction.
+#[derive(Clone)]
+struct Activity {
+    limit: Duration,
+    last: Rc<Cell<Instant>>,
+}
+
+impl Activity {
+    fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            last: Rc::new(Cell::new(Instant::now())),
+        }
+    }
+
+    fn note(&self) {
+        self.last.set(Instant::now());
+    }
+
+    /// Ends when nothing has been noted for as long as the limit.
+    async fn ceases(self) {
+        while let Some(rest) = self.limit.checked_sub(self.last.get().elapsed()) {
+            sleep(rest).await;
+        }
+    }
+}

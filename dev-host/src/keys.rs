@@ -1,0 +1,122 @@
+//! The access keys. They live in memory and end with the host.
+
+use std::collections::HashMap;
+
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::{app::Function, auth::Grant};
+
+/// The name of the key with which every function, and the host, starts.
+const DEFAULT: &str = "default";
+
+pub struct Key {
+    pub name: String,
+    pub value: String,
+}
+
+/// Keys of one scope, the last one changed at the end.
+#[derive(Default)]
+pub struct Scope(Vec<Key>);
+
+impl Scope {
+    fn with_default(value: Option<String>) -> Self {
+        let mut scope = Self::default();
+        scope.set(DEFAULT, value);
+        scope
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.0.iter()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Key> {
+        self.iter().find(|key| key.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Sets a key, to a generated value if none is given, and says if it is new.
+    pub fn set(&mut self, name: &str, value: Option<String>) -> (bool, String) {
+        let is_new = !self.remove(name);
+        let value = value.unwrap_or_else(generate);
+        self.0.push(Key {
+            name: name.to_owned(),
+            value: value.clone(),
+        });
+        (is_new, value)
+    }
+
+    /// False if there is no such key.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let count = self.0.len();
+        self.0.retain(|key| !key.name.eq_ignore_ascii_case(name));
+        self.0.len() < count
+    }
+
+    fn holds(&self, value: &str) -> bool {
+        // No early end: how long it takes must not tell which key came near.
+        self.iter()
+            .fold(false, |found, key| found | same(&key.value, value))
+    }
+}
+
+pub struct Keys {
+    pub master: String,
+    /// Host-wide keys that open each function.
+    pub host: Scope,
+    pub system: Scope,
+    functions: HashMap<String, Scope>,
+}
+
+impl Keys {
+    /// The keys with which a host starts (`SecretManager`); what isn't given is generated.
+    pub fn new(functions: &[Function], master: Option<String>, function: Option<String>) -> Self {
+        Self {
+            master: master.unwrap_or_else(generate),
+            host: Scope::with_default(None),
+            system: Scope::default(),
+            functions: functions
+                .iter()
+                .map(|f| (f.name.to_lowercase(), Scope::with_default(function.clone())))
+                .collect(),
+        }
+    }
+
+    /// The keys of a function, or none if there is no such function.
+    pub fn function(&mut self, name: &str) -> Option<&mut Scope> {
+        self.functions.get_mut(&name.to_lowercase())
+    }
+
+    /// Sets the master key, to a generated value if none is given.
+    pub fn set_master(&mut self, value: Option<String>) -> String {
+        self.master = value.unwrap_or_else(generate);
+        self.master.clone()
+    }
+
+    /// What a key entitles to in a call of `function`, or, for none, in an admin call.
+    pub fn grant(&self, key: Option<&str>, function: Option<&str>) -> Grant {
+        let Some(key) = key else {
+            return Grant::Nothing;
+        };
+        let of_function = function
+            .and_then(|name| self.functions.get(&name.to_lowercase()))
+            .is_some_and(|scope| scope.holds(key));
+        if same(&self.master, key) {
+            Grant::Master
+        } else if of_function | self.host.holds(key) {
+            Grant::Function
+        } else if self.system.holds(key) {
+            Grant::System
+        } else {
+            Grant::Nothing
+        }
+    }
+}
+
+fn same(key: &str, other: &str) -> bool {
+    key.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+/// 244 bits from the operating system's random source, in letters that need no escaping in a URL.
+fn generate() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}

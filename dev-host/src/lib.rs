@@ -1,0 +1,329 @@
+//! A small Functions host for development: it starts a custom handler as the Azure Functions host
+//! does, checks the access keys and passes requests on. One rule of the real host per module:
+//!
+//! - [`app`]: host.json, function.json, local.settings.json;
+//! - [`worker`]: the handler's process;
+//! - [`routes`]: which function a path means;
+//! - [`auth`] and [`keys`]: which key opens what;
+//! - [`key_api`]: the Key Management API;
+//! - [`forward`]: the two ways to pass a request on;
+//! - [`console`]: which line gets which level;
+//! - [`conformance`]: checks that a host, this one or another, does as described.
+//!
+//! What is said of the real host was read from its source, `Azure/azure-functions-host`, v4.1037;
+//! the class that does it is named. README.md lists what is left out.
+
+mod app;
+mod auth;
+mod cargo;
+pub mod conformance;
+mod console;
+mod forward;
+mod key_api;
+mod keys;
+mod routes;
+mod server;
+mod tls;
+mod worker;
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::{Arc, Mutex, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use actix_web::rt::System;
+use tokio::sync::watch;
+
+use crate::{
+    app::{App, Function},
+    auth::Level,
+    keys::Keys,
+    server::Host,
+    worker::Worker,
+};
+pub use crate::{console::Console, tls::Tls};
+
+/// The key that Microsoft's walkthrough gives to RandomNumber.
+pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
+
+/// What the host is to do.
+#[derive(Clone)]
+pub struct Options {
+    /// The folder with host.json.
+    pub app_root: PathBuf,
+    pub address: IpAddr,
+    /// 0 stands for any free one.
+    pub port: u16,
+    /// The value of each function's key `default`; generated if none is given.
+    pub function_key: Option<String>,
+    /// Generated if none is given.
+    pub master_key: Option<String>,
+    /// False lets every call pass without a key, as `func start` does.
+    pub auth: bool,
+    pub tls: Option<Tls>,
+    pub console: Console,
+    /// Stop on SIGINT and SIGTERM.
+    pub stop_on_signals: bool,
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    /// The app in the current folder, on any free port of 127.0.0.1, with generated keys, saying
+    /// nothing.
+    fn default() -> Self {
+        Self {
+            app_root: PathBuf::from("."),
+            address: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            function_key: None,
+            master_key: None,
+            auth: true,
+            tls: None,
+            console: Console::silent(),
+            stop_on_signals: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How long the host waits.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// For the first answer of a handler that has been started.
+    pub start: Duration,
+    /// For the next byte of a proxied request, in either direction.
+    pub inactivity: Duration,
+    /// For requests in flight when the host is to stop, and then for the handler to end.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    /// The first two are the real host's, the third is what the instance of a function app that
+    /// scales in has to spare at the least.
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(30),
+            inactivity: Duration::from_secs(240),
+            stop: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A host whose handler answers. It stops when this is dropped.
+pub struct Running {
+    url: String,
+    port: u16,
+    host: Arc<Host>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+}
+
+/// Reads the app, builds it if it is a Rust package, starts its handler and, when that answers,
+/// serves it, on a thread of its own.
+///
+/// # Errors
+///
+/// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
+/// answer.
+pub fn start(options: Options) -> Result<Running, String> {
+    let app = App::read(&options.app_root)?;
+    let tls = options.tls.as_ref().map(tls::config).transpose()?;
+    let address = SocketAddr::new(options.address, options.port);
+    let listener = TcpListener::bind(address).map_err(|error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "end the process that uses it, or give another port",
+            _ => "give another address or port",
+        };
+        format!("{address} can't be listened on ({error}): {remedy}")
+    })?;
+    let port = listener
+        .local_addr()
+        .map_err(|error| format!("{address} has no port: {error}"))?
+        .port();
+
+    let built = app.root.join("Cargo.toml").is_file();
+    let executable = if built {
+        cargo::build(&app.root, &app.executable)?
+    } else {
+        // A name that isn't a file here is looked for on PATH.
+        let file = app.root.join(&app.executable);
+        if file.is_file() {
+            file
+        } else {
+            PathBuf::from(&app.executable)
+        }
+    };
+
+    let keys = Keys::new(&app.functions, options.master_key, options.function_key);
+    let worker = Worker::new(&app, executable, options.console.clone(), options.limits)?;
+    let host = Arc::new(Host {
+        functions: app.functions,
+        mode: app.mode,
+        auth: options.auth,
+        keys: Mutex::new(keys),
+        handler_port: worker.port(),
+        console: options.console,
+        limits: options.limits,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let (ready, is_ready) = mpsc::channel();
+    let serving = Arc::clone(&host);
+    let stop_on_signals = options.stop_on_signals;
+    let thread = thread::Builder::new()
+        .name("dev-host".to_owned())
+        .spawn(move || {
+            System::new().block_on(server::run(
+                serving,
+                worker,
+                listener,
+                tls,
+                server::Stop {
+                    stopped,
+                    on_signals: stop_on_signals,
+                },
+                move || {
+                    let _ = ready.send(());
+                },
+            ))
+        })
+        .map_err(|error| format!("no thread for the host: {error}"))?;
+
+    let scheme = if options.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let running = Running {
+        url: format!("{scheme}://{}:{port}", name_of(options.address)),
+        port,
+        host,
+        stop,
+        thread: Some(thread),
+    };
+    if is_ready.recv().is_ok() {
+        Ok(running)
+    } else {
+        running.wait().and(Err(
+            "the host was stopped before the handler answered".to_owned()
+        ))
+    }
+}
+
+fn name_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+impl Running {
+    /// Without a slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn master_key(&self) -> String {
+        self.host.keys().master.clone()
+    }
+
+    /// The key `default` of a function, unless there is no such function or it has lost that key.
+    pub fn function_key(&self, function: &str) -> Option<String> {
+        let mut keys = self.host.keys();
+        let key = keys.function(function)?.get("default")?;
+        Some(key.value.clone())
+    }
+
+    /// What to call and with which key, for the person at the keyboard.
+    pub fn greeting(&self) -> String {
+        let mut text = String::new();
+        for function in &self.host.functions {
+            self.greet(function, &mut text);
+        }
+        let _ = match self.host.auth {
+            true => writeln!(text, "Master key: {}", self.master_key()),
+            false => writeln!(text, "No key is checked."),
+        };
+        text
+    }
+
+    fn greet(&self, function: &Function, text: &mut String) {
+        let url = format!("{}/{}", self.url, function.route);
+        let methods = match function.methods.as_slice() {
+            [] => "any method".to_owned(),
+            methods => methods.join(", "),
+        };
+        let state = if function.disabled { " (disabled)" } else { "" };
+        let _ = writeln!(text, "{}: [{methods}] {url}{state}", function.name);
+        let key = match (self.host.auth, function.level) {
+            (false, _) | (_, Level::Anonymous) => None,
+            (_, Level::Function) => self.function_key(&function.name),
+            (_, Level::Admin) => Some(self.master_key()),
+        };
+        let method = match function.methods.first().map(String::as_str) {
+            None | Some("GET") => String::new(),
+            Some(method) => format!(" -X {method}"),
+        };
+        let insecure = if self.url.starts_with("https") {
+            " -k"
+        } else {
+            ""
+        };
+        let _ = match key {
+            Some(key) => writeln!(
+                text,
+                "  key: {key}\n  curl{insecure}{method} -H {} {}",
+                quoted(&format!("x-functions-key: {key}")),
+                quoted(&url)
+            ),
+            None => writeln!(text, "  curl{insecure}{method} {}", quoted(&url)),
+        };
+    }
+
+    /// Waits until the host ends by itself or is asked to by a signal.
+    ///
+    /// # Errors
+    ///
+    /// One line: why the host had to end.
+    pub fn wait(mut self) -> Result<(), String> {
+        self.join()
+    }
+
+    /// Lets requests in flight finish, then ends the handler.
+    ///
+    /// # Errors
+    ///
+    /// One line: the host had already ended, and why.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.stop.send_replace(true);
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), String> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err("the host panicked".to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        let _ = self.join();
+    }
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

@@ -1,0 +1,69 @@
+//! Which part of the host a request is for.
+
+use percent_encoding::percent_decode_str;
+
+use crate::app::Function;
+
+pub enum Route<'a> {
+    /// The page at `/`.
+    Home,
+    /// `/admin/host/status`
+    Status,
+    /// A call of the Key Management API: the scope and, if one is named, the key.
+    Keys(Scope, Option<String>),
+    Function(&'a Function),
+}
+
+pub enum Scope {
+    Function(String),
+    Host,
+    System,
+}
+
+/// The host decodes a path before it matches it, ignores letter case and one slash at the end,
+/// and lets its own routes win over those of functions. A method that function.json does not list
+/// is a route that does not match.
+pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<Route<'a>> {
+    let path = path.strip_prefix('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments: Vec<String> = path
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect();
+    let lower: Vec<String> = segments
+        .iter()
+        .map(|segment| segment.to_lowercase())
+        .collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+
+    match lower.as_slice() {
+        [""] => return Some(Route::Home),
+        ["admin", "host", "status"] => return Some(Route::Status),
+        ["admin", "functions", _, "keys", rest @ ..] if rest.len() < 2 => {
+            let scope = Scope::Function(segments[2].clone());
+            return Some(Route::Keys(scope, segments.get(4).cloned()));
+        }
+        ["admin", "host", scope, rest @ ..] if rest.len() < 2 => {
+            let scope = match *scope {
+                "keys" | "functionkeys" => Some(Scope::Host),
+                "systemkeys" => Some(Scope::System),
+                _ => None,
+            };
+            if let Some(scope) = scope {
+                return Some(Route::Keys(scope, segments.get(3).cloned()));
+            }
+        }
+        _ => {}
+    }
+    functions
+        .iter()
+        .find(|function| {
+            function
+                .route
+                .to_lowercase()
+                .split('/')
+                .eq(lower.iter().copied())
+                && (function.methods.is_empty() || function.methods.iter().any(|m| m == method))
+        })
+        .map(Route::Function)
+}

@@ -1,0 +1,233 @@
+//! Levels, routes and settings that the project's own app doesn't have. Keys and paths of the
+//! usual kind are in conformance.json.
+
+mod common;
+
+use common::{TestApp, get, send};
+use dev_host::{Options, Tls};
+use serde_json::json;
+
+fn status(port: u16, path: &str, key: &str) -> u16 {
+    send(
+        port,
+        &format!("GET {path} HTTP/1.1\r\nhost: test\r\nx-functions-key: {key}\r\n\r\n"),
+    )
+    .status
+}
+
+#[test]
+fn levels() {
+    let app = TestApp::new();
+    for level in ["Anonymous", "function", "ADMIN"] {
+        app.function(level, json!({"type": "HttpTrigger", "authLevel": level}));
+    }
+    let host = app.start();
+    let statuses = |key| {
+        ["Anonymous", "function", "ADMIN", "Echo"]
+            .map(|name| status(host.port(), &format!("/api/{name}"), key))
+    };
+    assert_eq!(statuses(""), [200, 401, 401, 401]);
+    assert_eq!(statuses("wrong"), [200, 401, 401, 401]);
+    assert_eq!(statuses("key"), [200, 200, 401, 200]);
+    assert_eq!(statuses("master"), [200, 200, 200, 200]);
+}
+
+#[test]
+fn a_key_opens_its_own_function_only() {
+    let app = TestApp::new();
+    app.function("Other", json!({"type": "httpTrigger"}));
+    let host = app.start();
+    let body = r#"{"value":"other"}"#;
+    let answer = send(
+        host.port(),
+        &format!(
+            "PUT /admin/functions/Other/keys/mine HTTP/1.1\r\nhost: test\r\n\
+             x-functions-key: master\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    assert_eq!(answer.status, 201);
+    assert_eq!(status(host.port(), "/api/Other", "other"), 200);
+    assert_eq!(status(host.port(), "/api/Echo", "other"), 401);
+}
+
+#[test]
+fn no_key_is_checked_without_auth() {
+    let app = TestApp::new();
+    app.function(
+        "Admin",
+        json!({"type": "httpTrigger", "authLevel": "admin"}),
+    );
+    let host = dev_host::start(Options {
+        auth: false,
+        ..app.options()
+    })
+    .unwrap();
+    for path in [
+        "/api/Echo",
+        "/api/Echo?code=wrong",
+        "/api/Admin",
+        "/admin/host/status",
+    ] {
+        assert_eq!(status(host.port(), path, ""), 200, "{path}");
+    }
+    assert_eq!(status(host.port(), "/api/Nothing", ""), 404);
+    assert!(
+        host.greeting().contains("No key is checked"),
+        "{}",
+        host.greeting()
+    );
+}
+
+#[test]
+fn a_disabled_function_is_for_the_master_key_alone() {
+    let app = TestApp::new();
+    app.write(
+        "Echo/function.json",
+        r#"{"disabled": true, "bindings": [{"type": "httpTrigger"}, {"type": "http"}]}"#,
+    );
+    app.function("BySetting", json!({"type": "httpTrigger"}));
+    app.write(
+        "local.settings.json",
+        r#"{"Values": {"AzureWebJobs.BySetting.Disabled": "true"}}"#,
+    );
+    let host = app.start();
+    for path in ["/api/Echo", "/api/BySetting"] {
+        assert_eq!(status(host.port(), path, ""), 401);
+        assert_eq!(status(host.port(), path, "key"), 404);
+        assert_eq!(status(host.port(), path, "master"), 200);
+    }
+}
+
+#[test]
+fn routes_and_methods_of_function_json() {
+    let app = TestApp::new();
+    app.function(
+        "Long",
+        json!({"type": "httpTrigger", "route": "/One/two/", "methods": ["get", "Put"]}),
+    );
+    let host = app.start();
+    assert_eq!(status(host.port(), "/api/one/TWO", "key"), 200);
+    assert_eq!(status(host.port(), "/api/Long", "key"), 404);
+    assert_eq!(status(host.port(), "/api/one", "key"), 404);
+    let method = |method| {
+        let request =
+            format!("{method} /api/One/two HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\r\n");
+        send(host.port(), &request).status
+    };
+    assert_eq!(["PUT", "POST", "DELETE"].map(method), [200, 404, 404]);
+    assert!(
+        host.greeting()
+            .contains(&format!("Long: [GET, PUT] {}/api/One/two", host.url())),
+        "{}",
+        host.greeting()
+    );
+}
+
+#[test]
+fn the_route_prefix_of_host_json() {
+    let app = TestApp::new();
+    let host_json = std::fs::read_to_string(app.path().join("host.json")).unwrap();
+    for (prefix, path) in [("", "/Echo"), ("v1/x", "/V1/x/echo")] {
+        let mut json: serde_json::Value = serde_json::from_str(&host_json).unwrap();
+        json["extensions"] = json!({"http": {"routePrefix": prefix}});
+        app.write("host.json", &json.to_string());
+        let host = app.start();
+        assert_eq!(status(host.port(), path, "key"), 200);
+        assert_eq!(status(host.port(), "/api/Echo", "key"), 404);
+    }
+}
+
+#[test]
+fn the_handler_gets_its_port_the_app_root_and_the_settings() {
+    let app = TestApp::new();
+    let path = std::env::var("PATH").unwrap();
+    app.write(
+        "local.settings.json",
+        r#"{"IsEncrypted": false, "Values": {"MY_SETTING": "mine", "PATH": "not this one"}}"#,
+    );
+    let host = app.start();
+    let environment = get(host.port(), "/api/Echo", "environment").body;
+    let value = |name: &str| {
+        let start = format!("{name}=");
+        let mut lines = environment.lines();
+        lines
+            .find_map(|line| line.strip_prefix(&start))
+            .map(str::to_owned)
+    };
+    let root = app.path().canonicalize().unwrap().display().to_string();
+    assert_eq!(value("MY_SETTING").unwrap(), "mine");
+    assert_eq!(value("PATH").unwrap(), path);
+    assert_eq!(value("FUNCTIONS_APP_ROOT_PATH").unwrap(), root);
+    assert_eq!(value("cwd").unwrap(), root);
+    let port = value("FUNCTIONS_CUSTOMHANDLER_PORT").unwrap();
+    assert_ne!(port.parse::<u16>().unwrap(), host.port());
+    assert_eq!(value("FUNCTIONS_HTTPWORKER_PORT").unwrap(), port);
+    let id = value("FUNCTIONS_CUSTOMHANDLER_WORKER_ID").unwrap();
+    assert_eq!(value("FUNCTIONS_HTTPWORKER_ID").unwrap(), id);
+    assert_eq!(id.len(), 36);
+}
+
+#[test]
+fn https() {
+    let app = TestApp::new();
+    let openssl = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args([
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(app.path())
+        .output()
+        .expect("openssl makes the certificate of this test");
+    assert!(openssl.status.success(), "{openssl:?}");
+    let host = dev_host::start(Options {
+        tls: Some(Tls {
+            certificate: app.path().join("cert.pem"),
+            key: app.path().join("key.pem"),
+        }),
+        ..app.options()
+    })
+    .unwrap();
+    let url = host.url().to_owned();
+    assert!(url.starts_with("https://localhost:"), "{url}");
+    let curl = std::process::Command::new("curl")
+        .args(["-s", "--cacert", "cert.pem", "-H", "x-functions-key: key"])
+        .arg(format!("{url}/api/Echo"))
+        .current_dir(app.path())
+        .output()
+        .expect("curl calls the host of this test");
+    assert!(
+        curl.stdout.starts_with(b"GET /api/Echo HTTP/1.1"),
+        "{curl:?}"
+    );
+    let keys = std::process::Command::new("curl")
+        .args([
+            "-s",
+            "--cacert",
+            "cert.pem",
+            "-H",
+            "x-functions-key: master",
+        ])
+        .arg(format!("{url}/admin/host/keys"))
+        .current_dir(app.path())
+        .output()
+        .unwrap();
+    let keys = String::from_utf8(keys.stdout).unwrap();
+    assert!(
+        keys.contains(&format!("\"href\":\"{url}/admin/host/keys\"")),
+        "{keys}"
+    );
+}

@@ -1,0 +1,110 @@
+//! The handler behind dev-host, in both of the host's ways to pass a request on, against
+//! dev-host/conformance.json.
+
+use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+
+use dev_host::{
+    Options, Running,
+    conformance::{Summary, Target, run},
+};
+use tempfile::TempDir;
+
+#[test]
+fn proxying() {
+    conforms(&app(|_| {}));
+}
+
+#[test]
+fn forwarding() {
+    conforms(&app(|host| {
+        host["customHandler"]["enableProxyingHttpRequest"] = false.into();
+    }));
+}
+
+#[test]
+fn a_host_that_checks_no_key_is_found_out_and_left_as_it_was() {
+    let app = app(|_| {});
+    let host = dev_host::start(Options {
+        auth: false,
+        ..options(&app)
+    })
+    .unwrap();
+    let before = keys(&host);
+    let (summary, differences) = check(&host, false);
+    assert!(summary.differing > 30, "{summary:?}");
+    assert_eq!(differences.len(), summary.differing);
+    assert_eq!(summary.skipped, 7);
+    let no_key = "refused: no key: GET /api/RandomNumber: status 200, expected 401";
+    assert!(
+        differences.iter().any(|difference| difference == no_key),
+        "{differences:?}"
+    );
+    assert_eq!(keys(&host), before);
+}
+
+/// The project's own app, after a change to its host.json, in a folder of its own.
+fn app(change: fn(&mut serde_json::Value)) -> TempDir {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let app = tempfile::tempdir().unwrap();
+    let mut host = serde_json::from_slice(&fs::read(project.join("host.json")).unwrap()).unwrap();
+    change(&mut host);
+    fs::write(app.path().join("host.json"), host.to_string()).unwrap();
+    symlink(
+        project.join("RandomNumber"),
+        app.path().join("RandomNumber"),
+    )
+    .unwrap();
+    symlink(env!("CARGO_BIN_EXE_handler"), app.path().join("handler")).unwrap();
+    app
+}
+
+fn options(app: &TempDir) -> Options {
+    Options {
+        app_root: app.path().to_owned(),
+        ..Options::default()
+    }
+}
+
+fn conforms(app: &TempDir) {
+    let host = dev_host::start(options(app)).unwrap();
+    let before = keys(&host);
+    let (summary, differences) = check(&host, true);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert_eq!((summary.differing, summary.skipped), (0, 0));
+    assert!(summary.passed >= 120, "{summary:?}");
+    assert_eq!(keys(&host), before);
+    host.stop().unwrap();
+}
+
+fn check(host: &Running, is_dev_host: bool) -> (Summary, Vec<String>) {
+    let target = Target {
+        url: host.url().to_owned(),
+        master_key: host.master_key(),
+        is_dev_host,
+        patience: Duration::ZERO,
+    };
+    let mut differences = Vec::new();
+    let summary = run(&target, |difference| {
+        differences.push(difference.to_owned())
+    })
+    .unwrap();
+    (summary, differences)
+}
+
+/// All keys of the host.
+fn keys(host: &Running) -> Vec<String> {
+    [
+        "functions/RandomNumber/keys",
+        "host/keys",
+        "host/systemkeys",
+        "host/systemkeys/_master",
+    ]
+    .map(|scope| {
+        let url = format!("{}/admin/{scope}", host.url());
+        let answer = ureq::get(url)
+            .header("x-functions-key", host.master_key())
+            .call();
+        answer.unwrap().body_mut().read_to_string().unwrap()
+    })
+    .to_vec()
+}
