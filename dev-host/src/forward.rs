@@ -77,11 +77,11 @@ const OF_CONTENT: [&str; 11] = [
 /// The way in which a request is passed on.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Mode {
-    /// `enableProxyingHttpRequest`: streamed both ways, a refused connection tried again
-    /// (`DefaultHttpProxyService`).
+    /// `enableProxyingHttpRequest`: streamed both ways under the handler's own `Host`, a refused
+    /// connection tried again (`DefaultHttpProxyService`).
     Proxying,
-    /// `enableForwardingHttpRequest`: rebuilt, without a body whose length is not given, tried
-    /// once (`DefaultHttpWorkerService`).
+    /// `enableForwardingHttpRequest`: rebuilt with the client's headers, `Host` among them, but
+    /// without a body whose length is not given; tried once (`DefaultHttpWorkerService`).
     Forwarding,
 }
 

@@ -97,13 +97,13 @@ pub struct Limits {
     pub start: Duration,
     /// For the next byte of a proxied request, in either direction.
     pub inactivity: Duration,
-    /// For requests in flight when the host is to stop, and then for the handler to end.
+    /// For requests in flight when the host is to stop, in whole seconds, and then for the handler
+    /// to end.
     pub stop: Duration,
 }
 
 impl Default for Limits {
-    /// The first two are the real host's, the third is what the instance of a function app that
-    /// scales in has to spare at the least.
+    /// The first two are the real host's; the third is as long as the handler takes at most.
     fn default() -> Self {
         Self {
             start: Duration::from_secs(30),

@@ -85,6 +85,8 @@ pub async fn run(
 ) -> Result<(), String> {
     let mut stop = pin!(asked(stop));
     let outcome = tokio::select! {
+        // In this order, so that a signal is awaited before there is a handler to end.
+        biased;
         asked = &mut stop => Some(asked),
         started = worker.start() => started.err().map(Err),
     };

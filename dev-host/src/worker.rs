@@ -275,8 +275,9 @@ impl Process {
     }
 }
 
-/// Lets the handler get SIGKILL when the thread that starts it ends, however the host ends: the
-/// host's thread waits for the handler, so that while it lives the handler is wanted.
+/// Lets the handler get SIGKILL when the thread that starts it ends, however the host ends. It is
+/// started from the host's one thread, which lives for as long as the handler is wanted. Only
+/// Linux has this: elsewhere the handler outlives a host that is killed.
 #[cfg(target_os = "linux")]
 fn die_with_host(command: &mut Command) {
     use rustix::process::{getpid, getppid, set_parent_process_death_signal};

@@ -126,6 +126,21 @@ fn routes_and_methods_of_function_json() {
 }
 
 #[test]
+fn paths_that_come_near() {
+    let app = TestApp::new();
+    let host = app.start();
+    for path in [
+        "/api/Echo//",
+        "/api//Echo",
+        "//api/Echo",
+        "/api%2FEcho",
+        "/api/Echo%2F",
+    ] {
+        assert_eq!(status(host.port(), path, "key"), 404, "{path}");
+    }
+}
+
+#[test]
 fn the_route_prefix_of_host_json() {
     let app = TestApp::new();
     let host_json = std::fs::read_to_string(app.path().join("host.json")).unwrap();

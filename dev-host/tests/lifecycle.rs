@@ -99,6 +99,14 @@ fn pid(id: u32) -> Pid {
     Pid::from_raw(id.cast_signed()).unwrap()
 }
 
+/// Waits until the handler that was started again answers. A request may still meet the one that
+/// is about to be gone.
+fn answers_again(host: &Host) {
+    eventually("an answer", || {
+        (get(host.port(), "/api/Echo", "").status == 200).then_some(())
+    });
+}
+
 /// Waits until none of the handlers that were started runs any more.
 fn all_gone(app: &TestApp) {
     for id in app.starts() {
@@ -177,8 +185,7 @@ fn a_running_handler_may_fail_twice_too() {
     let host = Host::ready(&app);
     for failure in 1..3 {
         assert_eq!(get(host.port(), "/api/Echo", "exit 9").status, 500);
-        // Proxying bridges the time that the handler takes to be there again.
-        assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
+        answers_again(&host);
         assert_eq!(app.starts().len(), failure + 1);
     }
     assert_eq!(get(host.port(), "/api/Echo", "exit 9").status, 500);
@@ -195,8 +202,26 @@ fn exit_200_is_no_failure() {
     let host = Host::ready(&app);
     for restart in 1..6 {
         assert_eq!(get(host.port(), "/api/Echo", "exit 200").status, 500);
-        assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
+        answers_again(&host);
         assert_eq!(app.starts().len(), restart + 1);
+    }
+}
+
+#[test]
+fn proxying_bridges_a_restart_and_forwarding_does_not() {
+    let app = TestApp::new();
+    for (is_proxying, expected) in [(PROXYING, 200), (FORWARDING, 500)] {
+        app.host_json(is_proxying, &["wait-for", "go"]);
+        app.write("go", "");
+        let host = Host::ready(&app);
+        let port = host.port();
+        fs::remove_file(app.path().join("go")).unwrap();
+        assert_eq!(get(port, "/api/Echo", "exit 200").status, 500);
+        host.lines.wait_for("started again");
+        let request = thread::spawn(move || get(port, "/api/Echo", "").status);
+        sleep(Duration::from_millis(200));
+        app.write("go", "");
+        assert_eq!(request.join().unwrap(), expected);
     }
 }
 
