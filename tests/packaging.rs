@@ -178,7 +178,7 @@ fn on_another_machine_it_says_what_cross_compiling_takes() {
 
 /// Takes two builds from nothing, in folders of different names.
 #[test]
-fn the_executable_is_static_reproducible_and_tells_nothing_of_its_machine() {
+fn the_executable_is_static_reproducible_silent_on_its_machine_and_runs_out_of_the_zip() {
     let folders = [checkout(), checkout()];
     let executables = folders.each_ref().map(|folder| {
         // The developer's own build must neither be used nor touched.
@@ -241,4 +241,40 @@ fn the_executable_is_static_reproducible_and_tells_nothing_of_its_machine() {
         );
     }
     assert!(!contains("registry/src"));
+
+    answers_out_of_the_zip(folders[0].path());
+}
+
+/// Publishes the folder to a host of its own.
+fn answers_out_of_the_zip(folder: &Path) {
+    let instance = TempDir::new().expect("a folder");
+    put(instance.path(), "zip", &core_tools::zip(folder));
+    let unzipped = Command::new("unzip")
+        .args(["-q", "zip", "-d", "app"])
+        .current_dir(instance.path())
+        .status()
+        .expect("unzip is there");
+    assert!(unzipped.success());
+    let host = dev_host::start(dev_host::Options {
+        app_root: instance.path().join("app"),
+        function_key: Some("key".to_owned()),
+        ..Default::default()
+    })
+    .expect("it runs");
+
+    let url = format!("{}/api/RandomNumber", host.url());
+    let call = |arguments: &[&str]| {
+        let output = Command::new("curl")
+            .args(["--silent", "--write-out", " %{http_code}", &url])
+            .args(arguments)
+            .output()
+            .expect("curl is there");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert_eq!(call(&[]), " 401");
+    let answer = call(&["--header", "x-functions-key: key"]);
+    assert!(
+        answer.starts_with("{\"value\":") && answer.ends_with("} 200"),
+        "{answer}"
+    );
 }
