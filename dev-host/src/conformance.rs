@@ -400,3 +400,49 @@ impl<'a> Run<'a> {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn matches(expected: Value, found: Value) -> bool {
+        let target = Target {
+            url: "http://localhost".to_owned(),
+            master_key: "m".to_owned(),
+            is_dev_host: true,
+            patience: Duration::ZERO,
+        };
+        let run = Run::new(&target);
+        run.mismatch(&expected, &found, "the body").is_none()
+    }
+
+    #[test]
+    fn a_body_is_matched_by_its_shape() {
+        let range = json!({"value": {"$integer": [1, 999]}});
+        for (expected, found, is_match) in [
+            (range.clone(), json!({"value": 1}), true),
+            (range.clone(), json!({"value": 999}), true),
+            (range.clone(), json!({"value": 0}), false),
+            (range.clone(), json!({"value": 1000}), false),
+            (range.clone(), json!({"value": "1"}), false),
+            (range.clone(), json!({"value": 1, "more": 1}), false),
+            (range, json!({}), false),
+            (json!({"a": 1, "...": 1}), json!({"a": 1, "b": 2}), true),
+            (json!({"a": 1, "...": 1}), json!({"b": 2}), false),
+            (json!("$text"), json!("x"), true),
+            (json!("$text"), json!(""), false),
+            (json!("{master}"), json!("m"), true),
+            (json!("{master}"), json!("n"), false),
+            (json!({"$has": [1]}), json!([2, 1]), true),
+            (json!({"$has": [1]}), json!([2]), false),
+            (json!({"$lacks": [1]}), json!([2]), true),
+            (json!({"$lacks": [1]}), json!([2, 1]), false),
+            (json!([1, 2]), json!([1, 3]), false),
+        ] {
+            let case = format!("{expected} and {found}");
+            assert_eq!(matches(expected, found), is_match, "{case}");
+        }
+    }
+}
