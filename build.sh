@@ -42,7 +42,7 @@ build() {
     fi
 
     # The messages of panics name source files: without these, with the paths of this machine.
-    cargo fetch --locked --quiet
+    cargo fetch --locked --quiet --target "$target"
     sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
     for directory in "$sources"/*/; do
         rustflags+=("--remap-path-prefix=$directory=")

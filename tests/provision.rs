@@ -1,0 +1,640 @@
+//! `provision.sh` from end to end: the real script with the real Azure CLI and the real curl,
+//! against a loopback stand-in for Azure and with dev-host as the Functions host. Nothing but
+//! loopback is reached.
+//!
+//! The Azure CLI is the one on the PATH if its version is the pinned one; else it is installed
+//! once, into `target`.
+
+#[path = "provision/azure.rs"]
+mod azure;
+#[path = "support/core_tools.rs"]
+mod core_tools;
+#[path = "provision/http.rs"]
+mod http;
+#[path = "provision/world.rs"]
+mod world;
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::{Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use azure::{Fault, FrontFault};
+use world::{Outcome, World};
+
+const PLAN: &str = "Microsoft.Web/serverfarms";
+const SITE: &str = "Microsoft.Web/sites";
+const STORAGE: &str = "Microsoft.Storage/storageAccounts";
+const CONTAINER: &str = "Microsoft.Storage/storageAccounts/blobServices/containers";
+const GROUP: &str = "Microsoft.Resources/resourceGroups";
+
+/// No word of the sources, so that it is only found where it has been put.
+const KEY: &str = "Zq3-walk8through";
+
+#[test]
+fn from_nothing_to_a_verified_endpoint() {
+    let world = World::new();
+    let mut command = world.provision(&[]);
+    world.build_for_real(&mut command);
+    let first = Outcome::from(command.env("PROVISION_KEY_VALUE", KEY).output().unwrap()).succeeds();
+    for step in 1..=6 {
+        assert!(first.stdout.contains(&format!("\n[{step}/6] ")), "{first}");
+    }
+
+    let state = world.azure.state();
+    let storage = &state.resource(STORAGE)["properties"];
+    assert_eq!(storage["supportsHttpsTrafficOnly"], true);
+    assert_eq!(storage["minimumTlsVersion"], "TLS1_2");
+    assert_eq!(storage["allowBlobPublicAccess"], false);
+    let site = &state.resource(SITE)["properties"];
+    assert_eq!(site["httpsOnly"], true);
+    assert_eq!(site["functionAppConfig"]["runtime"]["name"], "custom");
+    assert_eq!(state.resource(PLAN)["sku"]["tier"], "FlexConsumption");
+    state.resource(CONTAINER);
+    drop(state);
+
+    let mut published = fs::read_dir(world.path("published/1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect::<Vec<_>>();
+    published.sort();
+    assert_eq!(published, ["RandomNumber", "handler", "host.json"]);
+    let handler = fs::metadata(world.path("published/1/handler")).unwrap();
+    assert_eq!(handler.permissions().mode() & 0o111, 0o111);
+
+    // The commands that it ends with do what it says they do.
+    let mut lines = first.stdout.lines().map(str::trim);
+    let show_key = lines.find(|line| line.starts_with("az ")).unwrap();
+    let shown = world.shell(show_key).succeeds();
+    assert_eq!(shown.stdout.trim(), KEY);
+    let first_line = lines.find(|line| line.starts_with("az ")).unwrap();
+    let call = format!("{first_line} {}", lines.next().unwrap());
+    let called = world.shell(&call).succeeds();
+    assert!(called.stdout.starts_with(r#"{"value":"#), "{called}");
+
+    world.check_secrets(KEY, &[&first, &called]);
+    let records = world.records();
+    let of = |tool: &str| records.keys().filter(|name| name.starts_with(tool)).count();
+    assert!(of("az.") >= 10 && of("curl.") >= 5 && of("func.") >= 2);
+    world.check();
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let world = World::new();
+    world.run(&[]).succeeds();
+    let before = world.azure.state().summary();
+    world.azure.state().calls.clear();
+
+    world.run(&[]).succeeds();
+    let state = world.azure.state();
+    let changes = state.calls.iter().filter(|call| call.changes_something());
+    assert_eq!(changes.count(), 0, "{:#?}", state.calls);
+    assert_eq!(state.summary(), before);
+    let statuses = state.front_calls.iter().filter(|call| call.method == "PUT");
+    let statuses = statuses.map(|call| call.status).collect::<Vec<_>>();
+    assert_eq!(statuses, [Some(200), Some(200)], "no second key");
+    drop(state);
+    world.check();
+}
+
+/// Each call of Resource Manager in a first run is made to fail once. Whatever comes of it, after
+/// one more run all is as if nothing had happened.
+#[test]
+fn any_cloud_call_fails_once() {
+    const FAULTS: [Fault; 6] = [
+        Fault::Status(409),
+        Fault::Status(429),
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Lost,
+        Fault::AnswerLost,
+    ];
+    let world = World::new();
+    world.run(&[]).succeeds();
+    let expected = world.azure.state().summary();
+    let calls = world.azure.state().calls.clone();
+    drop(world);
+
+    let mut cases = Vec::new();
+    for (index, call) in calls.iter().enumerate() {
+        cases.push((index, FAULTS[index % FAULTS.len()]));
+        // The two that the Azure CLI does not iron out by itself, where they weigh most.
+        if call.changes_something() {
+            cases.push((index, Fault::Status(409)));
+            cases.push((index, Fault::AnswerLost));
+        }
+    }
+    cases.dedup();
+    assert!(cases.len() >= calls.len());
+
+    let next = AtomicUsize::new(0);
+    let failed_runs = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(&(index, fault)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let world = World::new();
+                    world.azure.fail_call(index, fault);
+                    let mut outcomes = vec![world.run(&[])];
+                    if outcomes[0].status != Some(0) {
+                        failed_runs.fetch_add(1, Ordering::Relaxed);
+                        outcomes.push(world.run(&[]));
+                    }
+                    let last = outcomes.last().unwrap();
+                    let state = world.azure.state();
+                    if last.status != Some(0) || state.summary() != expected {
+                        wrong.lock().unwrap().push(format!(
+                            "{fault:?} at {:?}: {:#?}\n{}",
+                            calls[index],
+                            state.summary(),
+                            outcomes.iter().map(ToString::to_string).collect::<String>()
+                        ));
+                    }
+                    drop(state);
+                    world.check();
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let failed_runs = failed_runs.into_inner();
+    assert!(
+        failed_runs >= 5,
+        "only {failed_runs} faults got through to the script"
+    );
+}
+
+#[test]
+fn an_interrupted_run_goes_on_where_it_stopped() {
+    let world = World::new();
+    // The plan is there then, and the app is not.
+    world.azure.hold("PUT", "/sites/");
+    let mut command = world.provision(&[]);
+    let script = command
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    world.azure.await_held(Duration::from_secs(120));
+    // As a terminal does on Ctrl-C.
+    let group = format!("-{}", script.id());
+    let kill = Command::new("kill").args(["-INT", "--", &group]).status();
+    assert!(kill.unwrap().success());
+    let stopped = Outcome::from(script.wait_with_output().unwrap());
+    world.azure.release();
+    assert_eq!(stopped.status, Some(130), "{stopped}");
+    let stopped = stopped.fails("step 2 (Function app): stopped");
+    assert!(
+        stopped
+            .stderr
+            .contains("running it again goes on from there"),
+        "{stopped}"
+    );
+    assert_eq!(world.azure.state().names(PLAN).len(), 1, "left behind");
+    assert_eq!(world.azure.state().names(SITE).len(), 0);
+
+    world.run(&[]).succeeds();
+    let state = world.azure.state();
+    assert_eq!(state.names(PLAN).len(), 1);
+    assert_eq!(state.names(CONTAINER).len(), 1);
+    drop(state);
+    world.check();
+}
+
+#[test]
+fn a_slow_host_is_waited_for() {
+    let world = World::new();
+    let again = |method, path, times, status| FrontFault {
+        method,
+        path,
+        key: None,
+        times,
+        status,
+    };
+    {
+        let mut state = world.azure.state();
+        state.starting = 4;
+        state.front_faults = vec![
+            again("GET", "/", 2, None),
+            again("PUT", "/admin/", 1, Some(404)),
+            again("PUT", "/admin/", 2, Some(503)),
+            again("PUT", "/admin/", 2, None),
+            again("GET", "/api/", 2, Some(503)),
+            FrontFault {
+                method: "GET",
+                path: "/api/",
+                key: Some(KEY.to_owned()),
+                times: 3,
+                status: Some(401),
+            },
+        ];
+    }
+    let mut command = world.provision(&[]);
+    let outcome = command.env("PROVISION_KEY_VALUE", KEY).output().unwrap();
+    Outcome::from(outcome).succeeds();
+    let state = world.azure.state();
+    let left = state.front_faults.iter().filter(|fault| fault.times > 0);
+    assert_eq!(left.count(), 0);
+    drop(state);
+    world.check();
+}
+
+/// All in one world, for what comes before is the same.
+#[test]
+fn a_host_that_does_not_come_round_ends_the_step() {
+    let world = World::new();
+    let run = |method, path, key: &str, status| {
+        world.azure.state().front_faults = vec![FrontFault {
+            method,
+            path,
+            key: Some(key.to_owned()).filter(|key| !key.is_empty()),
+            times: usize::MAX,
+            status,
+        }];
+        let mut command = world.provision(&[]);
+        command.env("PROVISION_TIMEOUT", "2");
+        let output = command.env("PROVISION_KEY_VALUE", KEY).output().unwrap();
+        let outcome = Outcome::from(output);
+        world.check_secrets(KEY, &[&outcome]);
+        outcome
+    };
+    run("GET", "/", "", None)
+        .fails("step 3 (Wait for the host): the host does not answer after 2 s");
+    run("PUT", "/admin/", "", Some(503))
+        .fails("step 5 (Access key): the host takes no key after 2 s (last status: 503)");
+    run("PUT", "/admin/", "", Some(400))
+        .fails("refuses this value for the key default (status 400)");
+    run("PUT", "/admin/", "", Some(401)).fails("refuses the master key (status 401)");
+    run("GET", "/api/", KEY, Some(401))
+        .fails("step 6 (Check): the function called with the key in the header answers status 401");
+    run("GET", "/api/", &format!("x{KEY}"), Some(200))
+        .fails("the function called with a wrong key answers status 200, not 401");
+
+    world.azure.state().front_faults.clear();
+    world.run(&[]).succeeds();
+    world.check();
+}
+
+#[test]
+fn publishing_is_tried_again() {
+    let world = World::new();
+    world.fail_publishing(1);
+    let outcome = world.run(&[]).succeeds();
+    assert!(outcome.stdout.contains("Service Unavailable"), "{outcome}");
+    assert_eq!(world.times_published(), 1);
+
+    world.fail_publishing(usize::MAX);
+    let outcome = world
+        .run(&[])
+        .fails("step 4 (Build and publish): func azure functionapp publish");
+    assert!(outcome.stderr.contains("Service Unavailable"), "{outcome}");
+
+    // The stand-in for func has the real one's way of failing, which the script has to prevent.
+    let outcome = world.shell("cd project && func azure functionapp publish any");
+    assert!(
+        outcome.stdout.contains("worker runtime is not set"),
+        "{outcome}"
+    );
+
+    // What a build that fails has to say comes through.
+    let failing = "#!/bin/sh\necho 'error: no such target' >&2\nexit 3\n";
+    fs::write(world.path("project/build.sh"), failing).unwrap();
+    let outcome = world
+        .run(&[])
+        .fails("step 4 (Build and publish): ./build.sh failed:");
+    assert!(
+        outcome.stderr.contains("error: no such target"),
+        "{outcome}"
+    );
+    world.check();
+}
+
+#[test]
+fn taken_names() {
+    let world = World::new();
+    world.azure.state().taken_names = vec!["takenbyothers", "taken-app"];
+    world
+        .run(&["--storage", "takenbyothers"])
+        .fails("is already taken")
+        .fails("give another one with --storage");
+    world
+        .run(&["--app", "taken-app"])
+        .fails("already exists")
+        .fails("give another one with --app");
+    assert_eq!(
+        world.azure.state().names(PLAN).len(),
+        0,
+        "az takes its plan back"
+    );
+    world.check();
+}
+
+#[test]
+fn an_app_of_somebody_else_is_left_alone() {
+    let world = World::new();
+    {
+        let mut state = world.azure.state();
+        state.insert("shared", json!({"location": "westus2"}));
+        state.insert(
+            "shared/providers/Microsoft.Web/sites/theirs",
+            json!({"location": "westus2", "properties": {
+                "sku": "FlexConsumption", "serverFarmId": "/x", "state": "Running",
+                "defaultHostName": "localhost:1"}}),
+        );
+    }
+    world
+        .run(&["--resource-group", "shared", "--app", "theirs"])
+        .fails("function app theirs is there, but was not created by this script");
+    assert_eq!(world.times_published(), 0);
+    world.check();
+}
+
+#[test]
+fn all_that_is_missing_is_named_at_once() {
+    for tool in ["az", "func", "curl", "cargo"] {
+        let world = World::new();
+        world.remove_tool(tool);
+        let outcome = world.run(&[]).fails("not ready; nothing was changed");
+        assert!(outcome.stderr.contains(&format!("  - {tool}")), "{outcome}");
+        assert_eq!(
+            outcome.stderr.matches("mend it with: ").count(),
+            1,
+            "{outcome}"
+        );
+        let state = world.azure.state();
+        assert!(!state.calls.iter().any(azure::Call::changes_something));
+        drop(state);
+        world.check();
+    }
+
+    let world = World::signed_out();
+    world.remove_tool("curl");
+    world.install_tool("func", "echo 3.0.1");
+    let outcome = world
+        .run(&[])
+        .fails("func of version 4 (this one says: 3.0.1)");
+    assert!(outcome.stderr.contains("az login"), "{outcome}");
+    assert!(outcome.stderr.contains("  - curl"), "{outcome}");
+    world.check();
+
+    let world = World::new();
+    world
+        .run(&["--subscription", "nobody's"])
+        .fails("the subscription 'nobody's'");
+    world
+        .run(&["--location", "Germany North"])
+        .fails("a location that offers the plan flex ('germanynorth' does not)");
+    assert_eq!(world.azure.state().names(GROUP).len(), 0);
+    world.check();
+}
+
+#[test]
+fn what_azure_would_refuse_is_refused_first() {
+    let world = World::new();
+    let long = "a".repeat(91);
+    for (arguments, rule) in [
+        (
+            ["--storage", "No-Good"],
+            "3 to 24 lower-case letters and digits",
+        ),
+        (["--storage", "ab"], "3 to 24 lower-case letters and digits"),
+        (["--app", "-app"], "2 to 60 letters, digits and hyphens"),
+        (["--app", "app-"], "2 to 60 letters, digits and hyphens"),
+        (["--app", "a"], "2 to 60 letters, digits and hyphens"),
+        (["--resource-group", "group."], "no period at the end"),
+        (["--resource-group", &long], "1 to 90 letters"),
+        (
+            ["--key-name", "_master"],
+            "1 to 127 letters, digits and hyphens",
+        ),
+        (
+            ["--key-name", "a/b"],
+            "1 to 127 letters, digits and hyphens",
+        ),
+        (["--plan", "premium"], "give flex or consumption"),
+        (["--location", "west;us"], "az account list-locations"),
+        (["--key-file", "missing"], "the access key can't be read"),
+    ] {
+        world.run(&arguments).fails(rule);
+    }
+    world
+        .run(&["--nonsense"])
+        .fails("unknown option '--nonsense'");
+    world.run(&["--app"]).fails("--app needs a value");
+    for value in ["", " a", "a ", "a\nb", "a\tb", "é", "a\u{7f}"] {
+        let mut command = world.provision(&[]);
+        let output = command.env("PROVISION_KEY_VALUE", value).output().unwrap();
+        Outcome::from(output).fails("give printable ASCII characters, with no line break");
+    }
+    let help = world.run(&["--help"]).succeeds();
+    assert!(help.stdout.contains("--dry-run"), "{help}");
+    assert!(world.azure.state().calls.is_empty());
+    world.check();
+}
+
+#[test]
+fn odd_key_values() {
+    let world = World::new();
+    // By a file, which ends with a newline as files do; by standard input; by the environment.
+    let values = [
+        r#"say "hello" & 100% + more \ 'x' #1"#,
+        r"%41%zz {a,b} [1-3] $HOME `id` *?;=@/~|<>!^\",
+        "@/etc/passwd",
+    ];
+    fs::write(world.path("key"), format!("{}\n", values[0])).unwrap();
+    let file = world.path("key");
+    let first = world
+        .run(&["--key-file", file.to_str().unwrap()])
+        .succeeds();
+    fs::remove_file(file).unwrap();
+
+    let mut command = world.provision(&["--key-file", "-", "--key-name", "second"]);
+    let mut script = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    script
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(values[1].as_bytes())
+        .unwrap();
+    let second = Outcome::from(script.wait_with_output().unwrap()).succeeds();
+
+    let mut command = world.provision(&[]);
+    // A variable that is exported already stays so when a script sets it.
+    command.env("key_value", "x").env("master_key", "x");
+    let output = command
+        .env("PROVISION_KEY_VALUE", values[2])
+        .output()
+        .unwrap();
+    let third = Outcome::from(output).succeeds();
+
+    for value in values {
+        world.check_secrets(value, &[&first, &second, &third]);
+    }
+    world.check();
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let world = World::new();
+    let outcome = world.run(&["--dry-run"]).succeeds();
+    for command in [
+        "az group create",
+        "az storage account create",
+        "az functionapp create",
+        "func azure functionapp publish",
+    ] {
+        assert!(
+            outcome.stdout.contains(command),
+            "no {command:?} in: {outcome}"
+        );
+    }
+    world.run(&[]).succeeds();
+    let before = world.azure.state().summary();
+    world.azure.state().calls.clear();
+    world.azure.state().front_calls.clear();
+
+    let outcome = world.run(&["--dry-run"]).succeeds();
+    assert!(!outcome.stdout.contains("az group create"), "{outcome}");
+    let outcome = world.run(&["--delete", "--dry-run"]).succeeds();
+    assert!(outcome.stdout.contains("az group delete"), "{outcome}");
+    let state = world.azure.state();
+    assert!(
+        !state.calls.iter().any(azure::Call::changes_something),
+        "{:#?}",
+        state.calls
+    );
+    assert!(state.front_calls.is_empty());
+    assert_eq!(state.summary(), before);
+    drop(state);
+    assert_eq!(world.times_published(), 1);
+    world.check();
+}
+
+#[test]
+fn delete_removes_what_was_made() {
+    let world = World::new();
+    let outcome = world.run(&["--delete", "--yes"]).succeeds();
+    assert!(outcome.stdout.contains("Nothing to delete"), "{outcome}");
+
+    world.run(&[]).succeeds();
+    world
+        .run(&["--delete"])
+        .fails("there is no terminal to ask on");
+    let refused = world.on_terminal(&["--delete"], "n\n").succeeds();
+    assert!(refused.stdout.contains("Nothing was deleted"), "{refused}");
+    assert!(refused.stdout.contains("Microsoft.Web/sites"), "{refused}");
+    assert_eq!(world.azure.state().names(SITE).len(), 1);
+
+    world.on_terminal(&["--delete"], "y\n").succeeds();
+    assert!(world.azure.state().summary().is_empty());
+    world.check();
+}
+
+#[test]
+fn delete_leaves_a_group_of_others() {
+    let world = World::new();
+    {
+        let mut state = world.azure.state();
+        state.insert("shared", json!({"location": "northeurope"}));
+        state.insert(
+            "shared/providers/Microsoft.Web/serverfarms/ASP-shared-1234",
+            json!({"location": "westus2", "sku": {"tier": "FlexConsumption"}, "properties": {}}),
+        );
+        state.insert(
+            "shared/providers/Microsoft.Storage/storageAccounts/theirs",
+            json!({"location": "westus2", "sku": {"name": "Standard_LRS"}, "properties": {
+                "primaryEndpoints": {"blob": "https://theirs.blob.core.windows.net/",
+                    "queue": "https://q/", "table": "https://t/"}}}),
+        );
+    }
+    let before = world.azure.state().summary();
+    world.run(&["--resource-group", "Shared"]).succeeds();
+    assert_eq!(world.azure.state().names(STORAGE).len(), 2);
+
+    world
+        .run(&["--resource-group", "shared", "--delete", "--yes"])
+        .succeeds();
+    assert_eq!(world.azure.state().summary(), before);
+    let outcome = world
+        .run(&["--resource-group", "shared", "--delete", "--yes"])
+        .succeeds();
+    assert!(outcome.stdout.contains("Nothing to delete"), "{outcome}");
+
+    // Nor is their storage account deleted if it was used.
+    world
+        .run(&["--resource-group", "shared", "--storage", "theirs"])
+        .succeeds();
+    assert_eq!(world.azure.state().names(CONTAINER).len(), 1);
+    world
+        .run(&[
+            "--resource-group",
+            "shared",
+            "--storage",
+            "theirs",
+            "--delete",
+            "--yes",
+        ])
+        .succeeds();
+    assert_eq!(world.azure.state().summary(), before);
+    world.check();
+}
+
+#[test]
+fn consumption_plan() {
+    let world = World::new();
+    let arguments = ["--plan", "consumption", "--location", "North Europe"];
+    world.run(&arguments).succeeds();
+    let first = world.azure.state().summary();
+    assert_eq!(world.azure.state().resource(PLAN)["sku"]["tier"], "Dynamic");
+    assert_eq!(
+        world.azure.state().resource(SITE)["properties"]["httpsOnly"],
+        true
+    );
+    world.run(&arguments).succeeds();
+    assert_eq!(world.azure.state().summary(), first);
+    world.check();
+}
+
+/// Who has tried the function with `cargo start` finds the same key in Azure.
+#[test]
+fn the_default_key_is_that_of_dev_host() {
+    let script =
+        fs::read_to_string(format!("{}/provision.sh", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let line = format!("default_key_value={}", dev_host::WALKTHROUGH_KEY);
+    assert!(script.lines().any(|other| other == line), "no {line}");
+}
+
+#[test]
+fn control_characters_are_for_terminals() {
+    let world = World::new();
+    let plain = world.run(&[]).succeeds();
+    assert!(!plain.stdout.contains(['\r', '\x1b']), "{plain}");
+    assert!(!plain.stderr.contains(['\r', '\x1b']), "{plain}");
+
+    let terminal = world.on_terminal(&[], "").succeeds();
+    assert!(
+        terminal.stdout.contains("\r\x1b[K      publishing … "),
+        "{terminal}"
+    );
+    assert!(terminal.stdout.contains("[6/6] Check"), "{terminal}");
+    world.check();
+}

@@ -1,0 +1,221 @@
+//! An HTTP/1.1 server for the stand-ins: one thread per connection, TLS or not, and able to do
+//! what no well-behaved server library does, to hang up without an answer.
+//!
+//! It leaves out what its clients (the Azure CLI and curl) don't use: chunked request bodies,
+//! pipelining, trailers.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
+
+pub struct Request {
+    pub method: String,
+    /// As it was sent, without the query.
+    pub path: String,
+    pub query: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut matching = self.headers.iter().filter(|(header, _)| header == name);
+        matching.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; null if it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+pub enum Reply {
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    },
+    /// The bytes of a whole answer, after which the connection is closed.
+    Verbatim(Vec<u8>),
+    /// The connection is closed without an answer.
+    HangUp,
+}
+
+impl Reply {
+    pub fn status(status: u16) -> Self {
+        Self::Answer {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self::Answer {
+            status,
+            headers: vec![("Content-Type", "application/json".to_owned())],
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    pub fn text(status: u16, body: &str) -> Self {
+        Self::Answer {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        if let Self::Answer { headers, .. } = &mut self {
+            headers.push((name, value.into()));
+        }
+        self
+    }
+}
+
+/// Serves on a free port of 127.0.0.1 until it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Server {
+    pub fn start(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let stopping = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stopping);
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (answer, tls) = (Arc::clone(&answer), tls.clone());
+                thread::spawn(move || {
+                    // A client that goes away is none of the server's trouble.
+                    let _ = stream.and_then(|stream| match tls {
+                        Some(config) => {
+                            let connection =
+                                ServerConnection::new(config).map_err(io::Error::other)?;
+                            converse(StreamOwned::new(connection, stream), &*answer)
+                        }
+                        None => converse(stream, &*answer),
+                    });
+                });
+            }
+        });
+        Self { address, stopping }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        // For the thread to wake up and see it.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+trait Stream: Read + Write {
+    /// Tells the client that nothing more will come.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn finish(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, TcpStream> {
+    fn finish(&mut self) -> io::Result<()> {
+        self.conn.send_close_notify();
+        self.flush()?;
+        self.sock.shutdown(Shutdown::Write)
+    }
+}
+
+fn converse(stream: impl Stream, answer: &dyn Fn(Request) -> Reply) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read(&mut stream)? {
+        match answer(request) {
+            Reply::Answer {
+                status,
+                headers,
+                body,
+            } => {
+                let mut bytes = format!("HTTP/1.1 {status} Status\r\n").into_bytes();
+                for (name, value) in headers {
+                    write!(bytes, "{name}: {value}\r\n")?;
+                }
+                // An answer of status 204 has no length.
+                if status != 204 {
+                    write!(bytes, "Content-Length: {}\r\n", body.len())?;
+                }
+                bytes.extend(b"\r\n");
+                bytes.extend(body);
+                stream.get_mut().write_all(&bytes)?;
+                stream.get_mut().flush()?;
+            }
+            Reply::Verbatim(bytes) => {
+                stream.get_mut().write_all(&bytes)?;
+                break;
+            }
+            Reply::HangUp => break,
+        }
+    }
+    stream.get_mut().finish()
+}
+
+/// The next request, or none if the client has closed the connection.
+fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
+
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let mut request = Request {
+        method,
+        path,
+        query,
+        headers,
+        body: Vec::new(),
+    };
+    let length = request.header("content-length").map(str::parse);
+    request.body = vec![0; length.unwrap_or(Ok(0)).map_err(io::Error::other)?];
+    stream.read_exact(&mut request.body)?;
+    Ok(Some(request))
+}
