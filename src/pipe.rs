@@ -1,9 +1,11 @@
-//! A pipe of log lines that loses a line rather than wait for its reader.
+//! A pipe of log lines that loses a line rather than wait long for its reader.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Result, Write},
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    thread,
+    time::{Duration, Instant},
 };
 
 use log::Level;
@@ -14,10 +16,14 @@ const ATOMIC: usize = 4096;
 /// `O_NONBLOCK` of Linux on x86-64 and AArch64.
 const NONBLOCK: i32 = 0o4000;
 
+/// How long a full pipe is given to be read. A reader that is only slow makes room within
+/// milliseconds; one that has stopped costs this once.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// When the reader of a log stops reading, the pipe fills, and a plain write would then stop the
-/// request that wants to log. Here the line is lost instead, and counted; the next one that gets
-/// through is preceded by a line that says how many. Lines that were written are the kernel's, so
-/// the end of this process loses none.
+/// request that wants to log, and with it the whole server. Here lines are lost instead, and
+/// counted; the next one that gets through is preceded by a line that says how many. Lines that
+/// were written are the kernel's, so the end of this process loses none.
 pub struct Pipe {
     file: File,
     stream: &'static str,
@@ -50,17 +56,25 @@ impl Pipe {
         })
     }
 
-    /// Writes one line; one that is too long loses its end.
-    fn put(&mut self, line: &[u8]) {
-        let written = if line.len() > ATOMIC {
-            let cut = [&line[..ATOMIC - 1], b"\n"].concat();
-            self.file.write(&cut)
+    /// Writes one line, or counts it as lost; one that is too long loses its end.
+    fn put(&mut self, line: &[u8], patience: Duration) {
+        let cut;
+        let line = if line.len() > ATOMIC {
+            cut = [&line[..ATOMIC - 1], b"\n"].concat();
+            &cut
         } else {
-            self.file.write(line)
+            line
         };
+        let begin = Instant::now();
         // Any other error is that nobody will ever read again.
-        if written.is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
-            self.lost += 1;
+        while let Err(error) = self.file.write(line)
+            && error.kind() == ErrorKind::WouldBlock
+        {
+            if begin.elapsed() >= patience {
+                self.lost += 1;
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -70,14 +84,15 @@ impl Write for Pipe {
         if self.lost > 0 {
             let (lost, level, stream) = (self.lost, self.level, self.stream);
             self.lost = 0;
-            self.put(format!("{level} {lost} log lines lost: {stream} was not read\n").as_bytes());
+            let notice = format!("{level} {lost} log lines lost: {stream} was not read\n");
+            self.put(notice.as_bytes(), Duration::ZERO);
             if self.lost > 0 {
                 // The notice itself found no room.
                 self.lost = lost + 1;
                 return Ok(line.len());
             }
         }
-        self.put(line);
+        self.put(line, PATIENCE);
         Ok(line.len())
     }
 

@@ -19,11 +19,12 @@ struct RandomNumber {
 /// Puts the function at its route. The name and the methods are those of
 /// `RandomNumber/function.json`, by which the host routes.
 pub fn configure(app: &mut ServiceConfig) {
-    app.service(http_trigger(
+    http_trigger(
+        app,
         "RandomNumber",
         &[Method::GET, Method::POST],
         random_number,
-    ));
+    );
 }
 
 async fn random_number(request: HttpRequest, _body: DrainedBody) -> HttpResponse {

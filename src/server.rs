@@ -18,7 +18,7 @@ use std::{
 };
 
 use actix_web::{
-    App, Error, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Resource, Responder,
+    App, Error, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Responder,
     body::{BodyStream, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::InternalError,
@@ -184,13 +184,13 @@ async fn answer(
     Ok(response)
 }
 
-/// The resource of a function with an HTTP trigger: `/api/NAME` in any letter case and with or
+/// Puts a function with an HTTP trigger at its route: `/api/NAME` in any letter case and with or
 /// without a slash at its end, for that is how the host routes, and the path arrives as the
 /// client wrote it.
 ///
 /// The methods should be those of the function's `function.json`. The host answers another one
 /// with 404 and does not pass it on; asked directly, the handler answers 405.
-pub fn http_trigger<F, Args>(name: &str, methods: &[Method], function: F) -> Resource
+pub fn http_trigger<F, Args>(app: &mut ServiceConfig, name: &str, methods: &[Method], function: F)
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
@@ -201,21 +201,30 @@ where
         .map(Method::as_str)
         .collect::<Vec<_>>()
         .join(", ");
-    let methods = methods.to_vec();
-    web::resource(format!("/{{path:(?i:{ROUTE_PREFIX}/{name}/?)}}"))
-        .route(
-            web::route()
-                .guard(fn_guard(move |context| {
-                    methods.contains(&context.head().method)
-                }))
-                .to(function),
-        )
-        .default_service(web::to(move |_: DrainedBody| {
-            let response = HttpResponse::MethodNotAllowed()
-                .insert_header((header::ALLOW, allow.as_str()))
-                .finish();
-            async { response }
-        }))
+    // The function's own spelling comes first: to compare it takes next to nothing, the regex as
+    // much as all else that is done here for a request.
+    for path in [
+        format!("/{ROUTE_PREFIX}/{name}"),
+        format!("/{{path:(?i:{ROUTE_PREFIX}/{name}/?)}}"),
+    ] {
+        let (methods, allow) = (methods.to_vec(), allow.clone());
+        app.service(
+            web::resource(path)
+                .route(
+                    web::route()
+                        .guard(fn_guard(move |context| {
+                            methods.contains(&context.head().method)
+                        }))
+                        .to(function.clone()),
+                )
+                .default_service(web::to(move |_: DrainedBody| {
+                    let response = HttpResponse::MethodNotAllowed()
+                        .insert_header((header::ALLOW, allow.as_str()))
+                        .finish();
+                    async { response }
+                })),
+        );
+    }
 }
 
 /// A request body that has been read to its end and thrown away, in constant memory.

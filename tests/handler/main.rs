@@ -3,5 +3,6 @@
 mod bodies;
 mod client;
 mod endpoint;
+mod faults;
 mod logs;
 mod process;

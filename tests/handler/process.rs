@@ -203,30 +203,6 @@ fn does_not_wait_for_a_client_that_never_finishes() {
     );
 }
 
-/// Busy keep-alive connections lose nothing: each gets whole answers up to one that says it is
-/// the last.
-#[test]
-fn busy_connections_are_told_to_go() {
-    let handler = Handler::start();
-    let callers: Vec<_> = (0..16)
-        .map(|_| {
-            let mut connection = handler.connect();
-            thread::spawn(move || {
-                while connection.get(ENDPOINT).header("connection") != Some("close") {}
-                assert!(connection.is_closed());
-            })
-        })
-        .collect();
-    while handler.stdout().len() < 1_000 {
-        thread::sleep(Duration::from_millis(1));
-    }
-    handler.signal("TERM");
-    for caller in callers {
-        caller.join().expect("only whole answers");
-    }
-    assert_eq!(handler.ended().status.code(), Some(0));
-}
-
 /// The host keeps idle connections for 60 s, and has connections that have not been used yet.
 #[test]
 fn idle_connections_outlive_those_of_the_host() {

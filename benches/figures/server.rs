@@ -1,0 +1,207 @@
+//! The servers that are measured, as processes.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::load::{GET, PATIENCE};
+
+/// The variant of which the log is read.
+pub const LOGGING: &str = "handler, logging";
+
+/// How a server is started.
+pub struct Variant {
+    pub name: &'static str,
+    command: Vec<&'static str>,
+    level: &'static str,
+    /// Whether there is anything to start.
+    pub installed: bool,
+}
+
+impl Variant {
+    /// The floor, the handler without and with logging, and the peers; all built.
+    pub fn all() -> Vec<Self> {
+        // The repository, so that the paths below are the same wherever cargo was started.
+        env::set_current_dir(env!("CARGO_MANIFEST_DIR")).expect("the repository");
+        // As it is published, and the floor built alike.
+        let handler = build(&["./build.sh"]);
+        let floor = build(&[
+            "rustc",
+            "--edition=2024",
+            "-Copt-level=3",
+            "-Cpanic=abort",
+            "-Cstrip=symbols",
+            "-Ctarget-feature=+crt-static",
+            "-otarget/floor",
+            "benches/peers/floor.rs",
+        ]);
+        assert!(handler && floor, "no build, no figures");
+        let go = build(&[
+            "go",
+            "build",
+            "-o",
+            "target/peer-go",
+            "benches/peers/peer.go",
+        ]);
+        let node = build(&["node", "--check", "benches/peers/peer.mjs"]);
+        let python = build(&["python3", "--version"]);
+        [
+            ("floor", vec!["target/floor"], "", true),
+            ("handler", vec!["./handler"], "error", true),
+            (LOGGING, vec!["./handler"], "info", true),
+            ("Go net/http", vec!["target/peer-go"], "", go),
+            (
+                "Node http",
+                vec!["node", "benches/peers/peer.mjs"],
+                "",
+                node,
+            ),
+            (
+                "Python http.server",
+                vec!["python3", "benches/peers/peer.py"],
+                "",
+                python,
+            ),
+        ]
+        .map(|(name, command, level, installed)| Self {
+            name,
+            command,
+            level,
+            installed,
+        })
+        .into()
+    }
+
+    /// Starts it on a free port; it may not listen yet.
+    pub fn start(&self) -> Server {
+        // Free until somebody else takes it, which the start would then say.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
+        let logs = self.level == "info";
+        let mut child = Command::new(self.command[0])
+            .args(&self.command[1..])
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+            .env("RUST_LOG", self.level)
+            .stdout(if logs { Stdio::piped() } else { Stdio::null() })
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.command[0]));
+        let invocations = child.stdout.take().map(|stdout| {
+            thread::spawn(move || {
+                let mut stdout = BufReader::with_capacity(1 << 16, stdout);
+                let (mut line, mut invocations) = (Vec::new(), 0);
+                while stdout.read_until(b'\n', &mut line).expect("a pipe") > 0 {
+                    invocations += u64::from(line.starts_with(b"INFO RandomNumber invoked"));
+                    line.clear();
+                }
+                invocations
+            })
+        });
+        Server {
+            child,
+            port,
+            invocations,
+        }
+    }
+}
+
+/// Whether the command is there; one that is and fails is an error.
+fn build(command: &[&str]) -> bool {
+    let mut process = Command::new(command[0]);
+    process.args(&command[1..]).stdout(Stdio::null());
+    match process.status() {
+        Ok(status) => {
+            assert!(status.success(), "{}", command.join(" "));
+            true
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => panic!("{}: {error}", command[0]),
+    }
+}
+
+/// A running one, killed when it goes out of scope.
+pub struct Server {
+    pub child: Child,
+    pub port: u16,
+    invocations: Option<JoinHandle<u64>>,
+}
+
+impl Server {
+    /// Waits for the first answer.
+    pub fn ready(&self) {
+        let begin = Instant::now();
+        loop {
+            if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+                stream.write_all(GET).expect("it reads");
+                // More than an answer has, so that it is read whole.
+                let mut answer = [0; 1024];
+                let read = stream.read(&mut answer).expect("an answer");
+                assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "does not listen");
+            thread::sleep(Duration::from_micros(50));
+        }
+    }
+
+    /// The memory that is resident, in KiB.
+    pub fn resident(&self) -> f64 {
+        let status = fs::read_to_string(self.proc("status")).expect("Linux");
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kibibytes.expect("VmRSS").parse().expect("a number")
+    }
+
+    /// The CPU time so far, user and system.
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(self.proc("task")).expect("Linux");
+        tasks
+            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
+            .map(|times| {
+                let nanoseconds = times.split(' ').next().and_then(|first| first.parse().ok());
+                Duration::from_nanos(nanoseconds.expect("schedstat"))
+            })
+            .sum()
+    }
+
+    /// How many files and sockets are open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(self.proc("fd")).expect("Linux").count()
+    }
+
+    /// Waits until connections that their clients have closed are closed here too.
+    pub fn settle(&self, descriptors: usize) {
+        let begin = Instant::now();
+        while self.descriptors() > descriptors {
+            let rest = self.descriptors() - descriptors;
+            assert!(begin.elapsed() < PATIENCE, "{rest} sockets are left");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it, and says how many invocations it has logged.
+    pub fn invocations(mut self) -> u64 {
+        let reader = self.invocations.take().expect("it logs");
+        drop(self);
+        reader.join().expect("a number")
+    }
+
+    fn proc(&self, file: &str) -> impl AsRef<Path> {
+        format!("/proc/{}/{file}", self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
