@@ -5,7 +5,7 @@
 #   ./build.sh
 #
 # On x86-64 Linux it takes Rust and a C toolchain; elsewhere also cargo-zigbuild and zig.
-# Two builds of one commit on one machine give the same bytes.
+# What it builds depends on the commit and the toolchain alone: to build again gives the same file.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export LC_ALL=C
@@ -18,13 +18,13 @@ fail() {
 # Paths that .funcignore can't keep out of what is published (it says why): those that go on from
 # one of its three, and those without any letter, digit or underscore.
 refuse_strays() {
-    local word='[0-9A-Za-z_]' other='[!0-9A-Za-z_]' strays
-    strays=$(find . -path ./.git -prune -o -path ./target -prune -o -type f \( \
-        -path "./handler$other*" -o -path "./host.json$other*" \
-        -o -path "./RandomNumber/function.json$other*" -o ! -path "*$word*" \) -print)
+    local strays
+    strays=$(find . -path ./.git -prune -o -path ./target -prune -o ! -type d \( \
+        -path './handler?*' -o -path './host.json?*' -o -path './RandomNumber/function.json?*' \
+        -o ! -path '*[0-9A-Za-z_]*' \) -print)
     [[ -z $strays ]] ||
-        fail "these files would be published along with the handler: move them away or rename them:" \
-            "${strays//$'\n'/, }"
+        fail 'these files could be published along with the handler: move them away or rename' \
+            "them: ${strays//$'\n'/, }"
 }
 
 # Leaves the name of the built executable in $built.

@@ -60,7 +60,12 @@ impl Pipe {
     fn put(&mut self, line: &[u8], patience: Duration) {
         let cut;
         let line = if line.len() > ATOMIC {
-            cut = [&line[..ATOMIC - 1], b"\n"].concat();
+            let mut end = ATOMIC - 1;
+            // Not within a character of UTF-8.
+            while line[end] & 0xC0 == 0x80 {
+                end -= 1;
+            }
+            cut = [&line[..end], b"\n"].concat();
             &cut
         } else {
             line

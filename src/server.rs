@@ -52,7 +52,8 @@ const ROUTE_PREFIX: &str = "api";
 const IDLE: Duration = Duration::from_secs(300);
 
 /// Between a stop signal and the closing of what is idle: connections on which a request is just
-/// on its way still get the answer, with the word that it is the last one.
+/// on its way still get the answer, with the word that it is the last one. New connections are
+/// taken until then, for to be answered is better than to be reset.
 const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// For requests whose body is still coming in when the handler is to stop, in seconds. A whole
@@ -149,7 +150,7 @@ fn cannot_listen(port: u16, error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "end the process that uses it, or give another port",
         _ => "give another port",
     };
-    format!("{PORT} {origin} {port}, on which 127.0.0.1 can't listen ({error}): {remedy}")
+    format!("{PORT} {origin} {port}: can't listen on 127.0.0.1:{port} ({error}): {remedy}")
 }
 
 /// A future that ends with the name of the signal that asks the handler to stop.
@@ -185,8 +186,8 @@ async fn answer(
 }
 
 /// Puts a function with an HTTP trigger at its route: `/api/NAME` in any letter case and with or
-/// without a slash at its end, for that is how the host routes, and the path arrives as the
-/// client wrote it.
+/// without a slash at its end: the host takes all of these for the function and hands the path on
+/// unchanged.
 ///
 /// The methods should be those of the function's `function.json`. The host answers another one
 /// with 404 and does not pass it on; asked directly, the handler answers 405.
@@ -201,8 +202,8 @@ where
         .map(Method::as_str)
         .collect::<Vec<_>>()
         .join(", ");
-    // The function's own spelling comes first: to compare it takes next to nothing, the regex as
-    // much as all else that is done here for a request.
+    // Nearly every request spells the path as the function is named, and the regex would take as
+    // much time as all else that is done here for a request. So the plain comparison comes first.
     for path in [
         format!("/{ROUTE_PREFIX}/{name}"),
         format!("/{{path:(?i:{ROUTE_PREFIX}/{name}/?)}}"),

@@ -55,6 +55,7 @@ impl Handler {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the handler starts");
+        let begin = Instant::now();
         let mut handler = Self {
             stdout: Lines::of(child.stdout.take().expect("a pipe")),
             stderr: Lines::of(child.stderr.take().expect("a pipe")),
@@ -69,6 +70,7 @@ impl Handler {
             if handler.child.try_wait().expect("a child").is_some() {
                 return Err(handler.ended());
             }
+            assert!(begin.elapsed() < PATIENCE, "the handler does not listen");
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -98,10 +100,10 @@ impl Handler {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -s {name} {}", self.child.id())])
             .status()
-            .expect("kill is there");
+            .expect("sh is there");
         assert!(status.success(), "kill -s {name}");
     }
 
@@ -249,6 +251,13 @@ impl Connection {
 
     pub fn get(&mut self, target: &str) -> Answer {
         self.request("GET", target, "")
+    }
+
+    /// As `get`; none if the handler has hung up and sends no byte of an answer.
+    pub fn try_get(&mut self, target: &str) -> Option<Answer> {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: handler\r\n\r\n");
+        let begins = self.try_send(request) && self.stream.fill_buf().is_ok_and(|b| !b.is_empty());
+        begins.then(|| self.answer())
     }
 
     pub fn answer(&mut self) -> Answer {

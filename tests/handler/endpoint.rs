@@ -115,8 +115,16 @@ fn the_function_app_declares_what_the_handler_serves() {
     );
     assert_eq!(host["customHandler"]["enableProxyingHttpRequest"], true);
     assert_eq!(host["customHandler"]["enableForwardingHttpRequest"], true);
+    let sampling = &host["logging"]["applicationInsights"]["samplingSettings"];
+    assert_eq!(sampling["isEnabled"], true);
+    assert_eq!(sampling["excludedTypes"], "Request");
     assert_eq!(host.get("extensionBundle"), None);
     assert_eq!(host.get("extensions"), None);
+
+    let settings = &read("local.settings.json.example")["Values"];
+    assert_eq!(settings["FUNCTIONS_WORKER_RUNTIME"], "custom");
+    assert_eq!(settings["AzureWebJobsStorage"], "");
+    assert_eq!(settings["AzureWebJobsSecretStorageType"], "files");
 }
 
 /// Pearson's test. With 998 degrees of freedom chi-squared exceeds 1,250 for less than one in a

@@ -149,13 +149,16 @@ fn any_other_end_is_not_0() {
 
 #[test]
 fn a_port_is_free_again_at_once() {
-    let first = Handler::start();
-    let port = first.port.to_string();
-    let mut connection = first.connect();
-    assert_eq!(connection.get(ENDPOINT).status, 200);
-    assert_eq!(first.stop().status.code(), Some(0));
-    let second = Handler::start_with(&[(PORT, &port)]);
-    assert_eq!(second.get(ENDPOINT).status, 200);
+    // Somebody else may be given the port in between, but not each time.
+    let second = (0..10).find_map(|_| {
+        let first = Handler::start();
+        let port = first.port.to_string();
+        let mut connection = first.connect();
+        assert_eq!(connection.get(ENDPOINT).status, 200);
+        assert_eq!(first.stop().status.code(), Some(0));
+        Handler::spawn(handler(&[(PORT, &port)])).ok()
+    });
+    assert_eq!(second.expect("it listens").get(ENDPOINT).status, 200);
 }
 
 #[test]
@@ -182,9 +185,14 @@ fn finishes_the_requests_in_flight_and_takes_no_new_connection() {
     assert_eq!(handler.ended().status.code(), Some(0));
 }
 
-/// It takes 3.4 s; the bound leaves room for a slow machine.
+/// It takes 3.4 s of the 5. A machine may stall it for longer than the rest, but not three times.
 #[test]
 fn does_not_wait_for_a_client_that_never_finishes() {
+    let quickest = (0..3).map(|_| time_to_stop()).min();
+    assert!(quickest < Some(Duration::from_secs(5)), "{quickest:?}");
+}
+
+fn time_to_stop() -> Duration {
     let handler = Handler::start();
     let mut in_the_body = handler.connect();
     in_the_body.send(format!(
@@ -196,11 +204,7 @@ fn does_not_wait_for_a_client_that_never_finishes() {
     let begin = Instant::now();
     handler.signal("TERM");
     assert_eq!(handler.ended().status.code(), Some(0));
-    assert!(
-        begin.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begin.elapsed()
-    );
+    begin.elapsed()
 }
 
 /// The host keeps idle connections for 60 s, and has connections that have not been used yet.

@@ -25,8 +25,7 @@ pub fn included_files(folder: &Path) -> Vec<String> {
     files
 }
 
-/// The zip itself. The custom handler's executable may be executed by anyone, nothing else by
-/// anybody.
+/// The zip itself. Of its files only the custom handler's executable has the executable bits.
 pub fn zip(folder: &Path) -> Vec<u8> {
     let host = fs::read_to_string(folder.join("host.json")).expect("func refuses a folder without");
     let host: serde_json::Value = serde_json::from_str(&host).expect("host.json is JSON");
@@ -93,8 +92,9 @@ impl FuncIgnore {
     }
 }
 
-/// One expression for a list of patterns, each of which matches a prefix that ends at a word
-/// boundary, where only ASCII makes words.
+/// One expression for a list of patterns. Each matches the beginning of a path, up to where an
+/// ASCII word begins or ends. (Versions before the sources moved to `src/Cli` lack that condition,
+/// so what this lets through they let through, too.)
 fn either<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<Regex> {
     let patterns: Vec<String> = patterns
         .map(|pattern| {
