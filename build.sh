@@ -11,68 +11,68 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 export LC_ALL=C
 
 fail() {
-    printf 'build.sh: %s\n' "$*" >&2
-    exit 1
+  printf 'build.sh: %s\n' "$*" >&2
+  exit 1
 }
 
 # Paths that .funcignore can't keep out of what is published (it says why): those that go on from
 # one of its three, and those without any letter, digit or underscore.
 refuse_strays() {
-    local strays
-    strays=$(find . -path ./.git -prune -o -path ./target -prune -o ! -type d \( \
-        -path './handler?*' -o -path './host.json?*' -o -path './RandomNumber/function.json?*' \
-        -o ! -path '*[0-9A-Za-z_]*' \) -print)
-    [[ -z $strays ]] ||
-        fail 'these files could be published along with the handler: move them away or rename' \
-            "them: ${strays//$'\n'/, }"
+  local strays
+  strays=$(find . -path ./.git -prune -o -path ./target -prune -o ! -type d \( \
+    -path './handler?*' -o -path './host.json?*' -o -path './RandomNumber/function.json?*' \
+    -o ! -path '*[0-9A-Za-z_]*' \) -print)
+  [[ -z $strays ]] ||
+    fail 'these files could be published along with the handler: move them away or rename' \
+      "them: ${strays//$'\n'/, }"
 }
 
 # Leaves the name of the built executable in $built.
 build() {
-    local rustflags=(-C target-feature=+crt-static) cargo=(cargo build) target sources directory
-    if [[ $(uname -sm) == 'Linux x86_64' ]]; then
-        target=x86_64-unknown-linux-gnu
-    else
-        # A static glibc is only at hand on Linux; zig brings musl and a linker.
-        target=x86_64-unknown-linux-musl
-        cargo=(cargo zigbuild)
-        command -v cargo-zigbuild >/dev/null ||
-            fail "on $(uname -sm) this cross-compiles with cargo-zigbuild, which is missing:" \
-                "cargo install cargo-zigbuild && pip3 install ziglang && rustup target add $target"
-    fi
+  local rustflags=(-C target-feature=+crt-static) cargo=(cargo build) target sources directory
+  if [[ $(uname -sm) == 'Linux x86_64' ]]; then
+    target=x86_64-unknown-linux-gnu
+  else
+    # A static glibc is only at hand on Linux; zig brings musl and a linker.
+    target=x86_64-unknown-linux-musl
+    cargo=(cargo zigbuild)
+    command -v cargo-zigbuild >/dev/null ||
+      fail "on $(uname -sm) this cross-compiles with cargo-zigbuild, which is missing:" \
+        "cargo install cargo-zigbuild && pip3 install ziglang && rustup target add $target"
+  fi
 
-    # The messages of panics name source files: without these, with the paths of this machine.
-    cargo fetch --locked --quiet --target "$target"
-    sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
-    for directory in "$sources"/*/; do
-        rustflags+=("--remap-path-prefix=$directory=")
-    done
-    rustflags+=("--remap-path-prefix=$PWD/=" "--remap-path-prefix=$(rustc --print sysroot)/=")
+  # The messages of panics name source files: without these, with the paths of this machine.
+  cargo fetch --locked --quiet --target "$target"
+  sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
+  for directory in "$sources"/*/; do
+    rustflags+=("--remap-path-prefix=$directory=")
+  done
+  rustflags+=("--remap-path-prefix=$PWD/=" "--remap-path-prefix=$(rustc --print sysroot)/=")
 
-    # With --target the build has a folder of its own, and leaves that of `cargo build` as it is.
-    # The flags are joined by the one character that no path has in it.
-    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${rustflags[*]}") "${cargo[@]}" \
-        --release --locked --package random-number-function --bin handler \
-        --target "$target" --target-dir target
-    built=target/$target/release/handler
+  # With --target the build has a folder of its own, and leaves that of `cargo build` as it is.
+  # The flags are joined by the one character that no path has in it.
+  CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf %s "${rustflags[*]}") "${cargo[@]}" \
+    --release --locked --package random-number-function --bin handler \
+    --target "$target" --target-dir target
+  built=target/$target/release/handler
 }
 
 # number FILE OFFSET BYTES: an unsigned little-endian number.
 number() {
-    od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' \n'
+  od -An -v -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' \n'
 }
 
 # Whether the file is what an instance can run: see elf(5) for the offsets.
 check() {
-    local file=$1 headers size count index
-    [[ -x $file ]] || fail "$file can't be executed"
-    [[ $(head -c 5 "$file") == $'\x7fELF\x02' ]] || fail "$file is no 64-bit ELF file"
-    [[ $(number "$file" 18 2) == 62 ]] || fail "$file is not for x86-64"
-    headers=$(number "$file" 32 8) size=$(number "$file" 54 2) count=$(number "$file" 56 2)
-    for ((index = 0; index < count; index++)); do
-        [[ $(number "$file" $((headers + index * size)) 4) != 3 ]] ||
-            fail "$file asks for an interpreter, so it is not statically linked"
-    done
+  local file=$1 headers size count index
+  [[ -x $file ]] || fail "$file can't be executed"
+  [[ $(head -c 5 "$file") == $'\x7fELF\x02' ]] || fail "$file is no 64-bit ELF file"
+  [[ $(number "$file" 18 2) == 62 ]] || fail "$file is not for x86-64"
+  headers=$(number "$file" 32 8) size=$(number "$file" 54 2) count=$(number "$file" 56 2)
+  for ((index = 0; index < count; index++)); do
+    [[ $(number "$file" $((headers + index * size)) 4) != 3 ]] ||
+      fail "$file asks for an interpreter, so it is not statically linked"
+  done
 }
 
 command -v cargo >/dev/null || fail 'cargo is missing: install Rust, https://rustup.rs'

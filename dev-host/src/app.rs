@@ -41,9 +41,12 @@ impl App {
     ///
     /// One line: which file, which line of it and what is wrong there.
     pub fn read(root: &Path) -> Result<Self, String> {
-        let root = root
-            .canonicalize()
-            .map_err(|error| format!("no app root at {}: {error}", root.display()))?;
+        let root = root.canonicalize().map_err(|error| {
+            format!(
+                "no app root at {} ({error}): give the folder with host.json",
+                root.display()
+            )
+        })?;
         let host: HostJson = read(&root.join("host.json"))?.ok_or_else(|| {
             format!(
                 "{} has no host.json: give the folder of a function app",

@@ -31,13 +31,11 @@ impl TryFrom<String> for Level {
     }
 }
 
-/// What a key entitles to. A system key is made for the webhooks of extensions and opens neither
-/// a function nor an admin call.
+/// What a key entitles to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Grant {
     Nothing,
     Function,
-    System,
     Master,
 }
 
@@ -45,7 +43,7 @@ impl Grant {
     pub fn satisfies(self, level: Level) -> bool {
         match level {
             Level::Anonymous => true,
-            Level::Function => matches!(self, Self::Function | Self::Master),
+            Level::Function => self != Self::Nothing,
             Level::Admin => self == Self::Master,
         }
     }

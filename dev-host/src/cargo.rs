@@ -15,24 +15,13 @@ use serde::Deserialize;
 ///
 /// One line: Cargo isn't there or can't build it.
 pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
-    let manifest = root.join("Cargo.toml");
-    let metadata = run(root, &["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: Metadata = serde_json::from_str(&metadata)
-        .map_err(|error| format!("`cargo metadata` can't be understood: {error}"))?;
-    let package = metadata
-        .packages
-        .into_iter()
-        .find(|package| package.manifest_path == manifest)
-        .ok_or_else(|| format!("{} is not that of a package", manifest.display()))?;
     let messages = run(
         root,
         &[
-            "build",
+            // Unlike `build`, this takes one package alone, so that what others of its workspace
+            // ask of a dependency doesn't get into what is run here.
+            "rustc",
             "--release",
-            // Only this package, so that what others of its workspace ask of a dependency
-            // doesn't get into what is run here.
-            "--package",
-            &package.id,
             "--bin",
             executable,
             "--message-format",
@@ -44,18 +33,7 @@ pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .filter_map(|message| message.executable)
         .next_back()
-        .ok_or_else(|| format!("`cargo build` has not said where it put {executable}"))
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    id: String,
-    manifest_path: PathBuf,
+        .ok_or_else(|| format!("`cargo rustc` has not said where it put {executable}"))
 }
 
 /// What is built last is what was asked for.

@@ -15,7 +15,7 @@
 //! | `headers` | headers expected; null: there must be none; a `*` at the end: begins with |
 //! | `answer` | the body expected; empty text: there must be none; left out: anything |
 //! | `keep` | values for later cases: a name, and where in the answer the value is |
-//! | `unseen` | the rule is read from the host's source or documentation and was not seen on a running host |
+//! | `unseen` | the rule comes from reading the host's source or documentation, no running host has shown it |
 //! | `only` | `dev-host`: the rule holds here alone |
 //!
 //! In texts `{master}` stands for the master key, `{random}` for a text that is new in each run,
@@ -88,7 +88,7 @@ pub fn run(target: &Target, mut tell: impl FnMut(&str)) -> Result<Summary, Strin
                 Ok(Some(difference)) => {
                     summary.differing += 1;
                     let note = if case.unseen {
-                        " (not yet seen on a running host)"
+                        " (the rule was only read: no running host has shown it)"
                     } else {
                         ""
                     };
@@ -314,8 +314,10 @@ impl<'a> Run<'a> {
             },
             (Value::String(text), Value::String(found)) if self.filled(text) == *found => None,
             (Value::Object(members), _) if members.contains_key("$integer") => {
-                let range = &members["$integer"];
-                let (least, greatest) = (range[0].as_i64()?, range[1].as_i64()?);
+                let [least, greatest] = [0, 1].map(|index| {
+                    let bound = members["$integer"][index].as_i64();
+                    bound.expect("$integer is a list of two integers")
+                });
                 match found.as_i64() {
                     Some(number) if (least..=greatest).contains(&number) => None,
                     _ => unlike(),
@@ -374,8 +376,8 @@ impl<'a> Run<'a> {
         }
         let send = self.filled(&case.send);
         let (method, path) = send.split_once(' ').unwrap_or_default();
-        let sets = matches!(method, "PUT" | "POST") && !path.contains("_master");
-        if sets && self.is_admin(case) && answer.status().is_success() {
+        let sets = matches!(method, "PUT" | "POST") && self.is_admin(case);
+        if sets && answer.status().is_success() {
             self.set.push(path.to_owned());
         }
     }
@@ -416,6 +418,12 @@ mod tests {
         };
         let run = Run::new(&target);
         run.mismatch(&expected, &found, "the body").is_none()
+    }
+
+    #[test]
+    #[should_panic = "two integers"]
+    fn a_malformed_range_matches_nothing() {
+        matches(json!({"$integer": [1, "999"]}), json!(1));
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::{
     io,
     pin::{Pin, pin},
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -80,21 +83,23 @@ pub enum Mode {
     /// `enableProxyingHttpRequest`: streamed both ways under the handler's own `Host`, a refused
     /// connection tried again (`DefaultHttpProxyService`).
     Proxying,
-    /// `enableForwardingHttpRequest`: rebuilt with the client's headers, `Host` among them, but
-    /// without a body whose length is not given; tried once (`DefaultHttpWorkerService`).
+    /// `enableForwardingHttpRequest`: rebuilt without a body whose length is not given, and tried
+    /// once (`DefaultHttpWorkerService`). `HttpRequestExtensions` copies the client's `Host` with
+    /// the other headers, so the handler sees the name that the client called.
     Forwarding,
 }
 
 pub struct Forwarder {
     client: Client<HttpConnector, Upload>,
     mode: Mode,
-    port: u16,
+    /// Of the handler; another one when it has been started again.
+    port: Arc<AtomicU16>,
     inactivity: Duration,
 }
 
 impl Forwarder {
     /// A proxied request may go without a byte in either direction for `inactivity`.
-    pub fn new(mode: Mode, port: u16, inactivity: Duration) -> Self {
+    pub fn new(mode: Mode, port: Arc<AtomicU16>, inactivity: Duration) -> Self {
         Self {
             client: client(),
             mode,
@@ -132,7 +137,10 @@ impl Forwarder {
         let (head, upload) = request.into_parts();
         let mut attempt = 0;
         loop {
-            let request = Request::from_parts(head.clone(), upload.clone());
+            let port = self.port.load(Ordering::Relaxed);
+            let uri = format!("http://127.0.0.1:{port}{}", head.uri);
+            let mut request = Request::from_parts(head.clone(), upload.clone());
+            *request.uri_mut() = uri.parse().ok()?;
             match self.client.request(request).await {
                 Ok(answer) => return Some(answer),
                 Err(error) if error.is_connect() && attempt < retries => {
@@ -151,10 +159,9 @@ impl Forwarder {
         activity: &Activity,
     ) -> Option<Request<Upload>> {
         let path = request.uri().path_and_query()?.as_str();
-        let uri = format!("http://127.0.0.1:{}{path}", self.port);
         let mut outgoing = Request::new(Upload::none());
         *outgoing.method_mut() = Method::from_bytes(request.method().as_str().as_bytes()).ok()?;
-        *outgoing.uri_mut() = uri.parse::<Uri>().ok()?;
+        *outgoing.uri_mut() = path.parse::<Uri>().ok()?;
 
         let has_body = match self.mode {
             Mode::Proxying => !matches!(payload, Payload::None),

@@ -12,11 +12,19 @@ use crate::{
     routes::Scope,
 };
 
-/// The key that opens everything is listed by no scope, but can be asked for by its name.
 const MASTER: &str = "_master";
 
 const NO_VALUE: &str = "Invalid key value";
 const NO_NAME: &str = "Invalid key name.";
+
+/// The master key, which no scope lists.
+pub fn master(value: &str, request: &HttpRequest) -> HttpResponse {
+    if request.method() == Method::GET {
+        key(request, StatusCode::OK, MASTER, value)
+    } else {
+        HttpResponse::NotFound().finish()
+    }
+}
 
 pub fn answer(
     keys: &mut Keys,
@@ -33,7 +41,6 @@ pub fn answer(
     };
     match *request.method() {
         Method::GET => get(keys, request, scope, name),
-        Method::PUT if !is_json(request) => HttpResponse::UnsupportedMediaType().finish(),
         Method::PUT => match value(body) {
             Some(value) => set(keys, request, scope, name, Some(value)),
             None => refusal(NO_VALUE),
@@ -48,7 +55,6 @@ fn scope_of<'a>(keys: &'a mut Keys, scope: &Scope) -> Option<&'a mut KeyScope> {
     match scope {
         Scope::Function(function) => keys.function(function),
         Scope::Host => Some(&mut keys.host),
-        Scope::System => Some(&mut keys.system),
     }
 }
 
@@ -61,15 +67,8 @@ fn list(request: &HttpRequest, scope: &KeyScope) -> HttpResponse {
 }
 
 fn get(keys: &mut Keys, request: &HttpRequest, scope: &Scope, name: &str) -> HttpResponse {
-    let value = if matches!(scope, Scope::System) && name == MASTER {
-        Some(keys.master.clone())
-    } else {
-        scope_of(keys, scope)
-            .and_then(|scope| scope.get(name))
-            .map(|key| key.value.clone())
-    };
-    match value {
-        Some(value) => key(request, StatusCode::OK, name, &value),
+    match scope_of(keys, scope).and_then(|scope| scope.get(name)) {
+        Some(found) => key(request, StatusCode::OK, name, &found.value),
         None => HttpResponse::NotFound().finish(),
     }
 }
@@ -81,14 +80,12 @@ fn set(
     name: &str,
     value: Option<String>,
 ) -> HttpResponse {
-    let (is_new, value) =
-        if !matches!(scope, Scope::Function(_)) && name.eq_ignore_ascii_case(MASTER) {
-            (value.is_none(), keys.set_master(value))
-        } else if let Some(scope) = scope_of(keys, scope) {
-            scope.set(name, value)
-        } else {
-            return HttpResponse::NotFound().finish();
-        };
+    // In the scope of the host this name stands for the master key, which can't be changed here.
+    let is_master = matches!(scope, Scope::Host) && name.eq_ignore_ascii_case(MASTER);
+    let Some(scope) = scope_of(keys, scope).filter(|_| !is_master) else {
+        return HttpResponse::NotFound().finish();
+    };
+    let (is_new, value) = scope.set(name, value);
     let status = if is_new {
         StatusCode::CREATED
     } else {
@@ -135,20 +132,6 @@ fn refusal(reason: &'static str) -> HttpResponse {
     HttpResponse::BadRequest()
         .content_type("text/plain; charset=utf-8")
         .body(reason)
-}
-
-/// ASP.NET Core reads a body only with a formatter for its media type, and has one for JSON alone.
-fn is_json(request: &HttpRequest) -> bool {
-    let media_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    matches!(media_type.as_str(), "application/json" | "text/json")
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
 }
 
 /// The value in the body of a PUT. The name in it is not looked at: the path has it.

@@ -63,7 +63,6 @@ pub struct Keys {
     pub master: String,
     /// Host-wide keys that open each function.
     pub host: Scope,
-    pub system: Scope,
     functions: HashMap<String, Scope>,
 }
 
@@ -73,7 +72,6 @@ impl Keys {
         Self {
             master: master.unwrap_or_else(generate),
             host: Scope::with_default(None),
-            system: Scope::default(),
             functions: functions
                 .iter()
                 .map(|f| (f.name.to_lowercase(), Scope::with_default(function.clone())))
@@ -84,12 +82,6 @@ impl Keys {
     /// The keys of a function, or none if there is no such function.
     pub fn function(&mut self, name: &str) -> Option<&mut Scope> {
         self.functions.get_mut(&name.to_lowercase())
-    }
-
-    /// Sets the master key, to a generated value if none is given.
-    pub fn set_master(&mut self, value: Option<String>) -> String {
-        self.master = value.unwrap_or_else(generate);
-        self.master.clone()
     }
 
     /// What a key entitles to in a call of `function`, or, for none, in an admin call.
@@ -104,8 +96,6 @@ impl Keys {
             Grant::Master
         } else if of_function | self.host.holds(key) {
             Grant::Function
-        } else if self.system.holds(key) {
-            Grant::System
         } else {
             Grant::Nothing
         }

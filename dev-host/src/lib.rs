@@ -93,7 +93,7 @@ impl Default for Options {
 /// How long the host waits.
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// For the first answer of a handler that has been started.
+    /// For the first answer of the handler, over all the starts that this takes.
     pub start: Duration,
     /// For the next byte of a proxied request, in either direction.
     pub inactivity: Duration,
@@ -159,7 +159,7 @@ pub fn start(options: Options) -> Result<Running, String> {
     };
 
     let keys = Keys::new(&app.functions, options.master_key, options.function_key);
-    let worker = Worker::new(&app, executable, options.console.clone(), options.limits)?;
+    let worker = Worker::new(&app, executable, options.console.clone(), options.limits);
     let host = Arc::new(Host {
         functions: app.functions,
         mode: app.mode,

@@ -11,18 +11,19 @@ pub enum Route<'a> {
     Status,
     /// A call of the Key Management API: the scope and, if one is named, the key.
     Keys(Scope, Option<String>),
+    /// `/admin/host/systemkeys/_master`
+    MasterKey,
     Function(&'a Function),
 }
 
 pub enum Scope {
     Function(String),
     Host,
-    System,
 }
 
 /// The host decodes a path before it matches it, ignores letter case and one slash at the end,
-/// and lets its own routes win over those of functions. A method that function.json does not list
-/// is a route that does not match.
+/// and lets its own routes win over those of functions. A function that doesn't take the method
+/// isn't found either: the answer is 404, not 405.
 pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<Route<'a>> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -43,16 +44,10 @@ pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<
             let scope = Scope::Function(segments[2].clone());
             return Some(Route::Keys(scope, segments.get(4).cloned()));
         }
-        ["admin", "host", scope, rest @ ..] if rest.len() < 2 => {
-            let scope = match *scope {
-                "keys" | "functionkeys" => Some(Scope::Host),
-                "systemkeys" => Some(Scope::System),
-                _ => None,
-            };
-            if let Some(scope) = scope {
-                return Some(Route::Keys(scope, segments.get(3).cloned()));
-            }
+        ["admin", "host", "keys" | "functionkeys", rest @ ..] if rest.len() < 2 => {
+            return Some(Route::Keys(Scope::Host, segments.get(3).cloned()));
         }
+        ["admin", "host", "systemkeys", "_master"] => return Some(Route::MasterKey),
         _ => {}
     }
     functions

@@ -4,7 +4,7 @@ use std::{
     future::pending,
     net::TcpListener,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU16},
     time::{Duration, Instant},
 };
 
@@ -44,7 +44,7 @@ pub struct Host {
     pub mode: Mode,
     pub auth: bool,
     pub keys: Mutex<Keys>,
-    pub handler_port: u16,
+    pub handler_port: Arc<AtomicU16>,
     pub console: Console,
     pub limits: Limits,
 }
@@ -99,7 +99,8 @@ pub async fn run(
     let serving = Arc::clone(&host);
     let server = HttpServer::new(move || {
         let host = Arc::clone(&serving);
-        let forwarder = Forwarder::new(host.mode, host.handler_port, host.limits.inactivity);
+        let port = Arc::clone(&host.handler_port);
+        let forwarder = Forwarder::new(host.mode, port, host.limits.inactivity);
         App::new()
             .app_data(Data::new((host, forwarder)))
             .default_service(web::to(answer))
@@ -180,7 +181,9 @@ async fn dispatch(
                 .body("The function app is up and running.\n");
             return finish(page, payload).await;
         }
-        Route::Status | Route::Keys(..) if host.grant(request, None) != Grant::Master => {
+        Route::Status | Route::Keys(..) | Route::MasterKey
+            if host.grant(request, None) != Grant::Master =>
+        {
             return finish(HttpResponse::Unauthorized().finish(), payload).await;
         }
         Route::Status => {
@@ -188,6 +191,10 @@ async fn dispatch(
                 .content_type("application/json; charset=utf-8")
                 .body(r#"{"state":"Running"}"#);
             return finish(status, payload).await;
+        }
+        Route::MasterKey => {
+            let key = key_api::master(&host.keys().master, request);
+            return finish(key, payload).await;
         }
         Route::Keys(scope, name) => {
             return match read(payload).await {

@@ -3,10 +3,14 @@
 use std::{
     collections::VecDeque,
     future::pending,
+    io,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,7 +19,7 @@ use actix_web::rt::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -29,7 +33,7 @@ use crate::{
     forward::{Upload, client},
 };
 
-/// Between two looks if the handler answers (`WorkerConstants`).
+/// Between two looks if the handler answers (`WorkerConstants`), or has ended.
 const POLL: Duration = Duration::from_millis(25);
 
 /// An exit with this code is meant: the handler wants to be started again.
@@ -48,7 +52,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub struct Worker {
     command: Command,
-    port: u16,
+    port: Arc<AtomicU16>,
     console: Console,
     limits: Limits,
     process: Option<Process>,
@@ -62,35 +66,15 @@ struct Process {
     last_lines: Arc<Mutex<VecDeque<String>>>,
 }
 
-/// What an exit asks for.
-enum Next {
-    Again,
-    Never,
-}
-
 impl Worker {
-    /// # Errors
-    ///
-    /// One line: there is no free port.
-    pub fn new(
-        app: &App,
-        executable: PathBuf,
-        console: Console,
-        limits: Limits,
-    ) -> Result<Self, String> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| format!("there is no free port for the handler: {error}"))?
-            .port();
+    pub fn new(app: &App, executable: PathBuf, console: Console, limits: Limits) -> Self {
         let id = Uuid::new_v4().to_string();
         let mut command = Command::new(executable);
         command
             .args(&app.arguments)
             .current_dir(&app.working_directory)
             .envs(app.settings.iter().map(|(name, value)| (name, value)))
-            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
             .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id)
-            .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string())
             .env("FUNCTIONS_HTTPWORKER_ID", &id)
             .env("FUNCTIONS_APP_ROOT_PATH", &app.root)
             .stdin(Stdio::null())
@@ -101,43 +85,60 @@ impl Worker {
             .kill_on_drop(true);
         #[cfg(target_os = "linux")]
         die_with_host(&mut command);
-        Ok(Self {
+        Self {
             command,
-            port,
+            port: Arc::default(),
             console,
             limits,
             process: None,
             failures: Vec::new(),
-        })
+        }
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
+    /// The port of the handler that was started last. Each start has one of its own: if somebody
+    /// else takes a port first, the next start can still succeed.
+    pub fn port(&self) -> Arc<AtomicU16> {
+        Arc::clone(&self.port)
     }
 
-    /// Starts the handler, and starts it again by the rules for exit codes until it answers.
+    /// Starts the handler, and starts it again by the rules for exit codes until it answers. All
+    /// the starts together have the time that `limits` gives.
     ///
     /// # Errors
     ///
     /// One line: the handler can't be started, doesn't answer in time, ends with 0, or has failed
     /// too often.
     pub async fn start(&mut self) -> Result<(), String> {
+        let limit = self.limits.start;
+        timeout(limit, self.start_until_it_answers())
+            .await
+            .unwrap_or_else(|_| {
+                Err(format!(
+                    "the handler has not answered GET / within {} s: it has to serve HTTP on \
+                     127.0.0.1, on the port in FUNCTIONS_CUSTOMHANDLER_PORT",
+                    limit.as_secs_f32()
+                ))
+            })
+    }
+
+    async fn start_until_it_answers(&mut self) -> Result<(), String> {
         loop {
-            let limit = self.limits.start;
-            let port = self.port;
+            let port = free_port()?;
+            self.port.store(port, Ordering::Relaxed);
+            self.command
+                .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+                .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string());
             let process = Process::spawn(&mut self.command, &self.console)?;
             let process = self.process.insert(process);
             let exit = tokio::select! {
                 exit = process.child.wait() => exit,
-                answers = timeout(limit, answers(port)) => {
-                    return answers.map_err(|_| format!(
-                        "the handler has not answered GET / on port {port}, the one in \
-                         FUNCTIONS_CUSTOMHANDLER_PORT, within {} s",
-                        limit.as_secs_f32()
-                    ));
-                }
+                // If the handler is gone, it was somebody else who answered.
+                () = answers(port) => match process.child.try_wait().transpose() {
+                    None => return Ok(()),
+                    Some(exit) => exit,
+                },
             };
-            if let Next::Never = self.judge(exit).await? {
+            if !self.wants_restart(exit).await? {
                 return Err("the handler exited with 0 before it answered GET /".to_owned());
             }
         }
@@ -155,28 +156,30 @@ impl Worker {
                 return pending().await;
             };
             let exit = process.child.wait().await;
-            match self.judge(exit).await? {
-                Next::Again => self.start().await?,
-                Next::Never => self.console.host(
+            if self.wants_restart(exit).await? {
+                self.start().await?;
+            } else {
+                self.console.host(
                     "the handler exited with 0, which the host takes for its wish: it is not \
                      started again",
-                ),
+                );
             }
         }
     }
 
-    async fn judge(&mut self, exit: std::io::Result<ExitStatus>) -> Result<Next, String> {
+    /// What an exit asks for: to start the handler again, or to leave it at that.
+    async fn wants_restart(&mut self, exit: io::Result<ExitStatus>) -> Result<bool, String> {
         let exit = exit.map_err(|error| format!("the handler can't be awaited: {error}"))?;
         let last_lines = match self.process.take() {
             Some(process) => process.last_words().await,
             None => String::new(),
         };
         match exit.code() {
-            Some(0) => return Ok(Next::Never),
+            Some(0) => return Ok(false),
             Some(RESTART) => {
                 self.console
                     .host("the handler exited with 200: it is started again");
-                return Ok(Next::Again);
+                return Ok(true);
             }
             _ => {}
         }
@@ -188,7 +191,7 @@ impl Worker {
             self.console.host(&format!(
                 "the handler failed ({exit}), {count} of {FAILURES} times: it is started again"
             ));
-            return Ok(Next::Again);
+            return Ok(true);
         }
         let last_lines = if last_lines.is_empty() {
             "it wrote nothing to stderr".to_owned()
@@ -207,10 +210,7 @@ impl Worker {
             return;
         };
         process.signal(Signal::TERM);
-        if timeout(self.limits.stop, process.child.wait())
-            .await
-            .is_err()
-        {
+        if timeout(self.limits.stop, process.ended()).await.is_err() {
             self.console
                 .host("the handler has not ended after SIGTERM: it is killed");
         }
@@ -258,6 +258,15 @@ impl Process {
         }
     }
 
+    /// Ends when the handler has. It is not reaped yet, so that its id can't be somebody else's.
+    async fn ended(&self) {
+        let Some(leader) = self.group else { return };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while let Ok(None) = waitid(WaitId::Pid(leader), look) {
+            sleep(POLL).await;
+        }
+    }
+
     /// Reads what is left in the pipes; gives the last lines of stderr.
     async fn last_words(self) -> String {
         for reader in self.readers {
@@ -289,13 +298,20 @@ fn die_with_host(command: &mut Command) {
         if getppid() == Some(host) {
             Ok(())
         } else {
-            Err(std::io::ErrorKind::BrokenPipe.into())
+            Err(io::ErrorKind::BrokenPipe.into())
         }
     };
     // SAFETY: between fork and exec this makes two system calls and neither allocates nor locks.
     unsafe {
         command.pre_exec(prepare);
     }
+}
+
+fn free_port() -> Result<u16, String> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| format!("there is no free port for the handler: {error}"))
 }
 
 /// Ends when the handler answers; any answer will do, and so will anything that is not a refused

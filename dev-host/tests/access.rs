@@ -185,29 +185,31 @@ fn the_handler_gets_its_port_the_app_root_and_the_settings() {
 }
 
 #[test]
+fn the_working_directory_of_host_json() {
+    let app = TestApp::new();
+    std::fs::create_dir(app.path().join("below")).unwrap();
+    let host_json = std::fs::read_to_string(app.path().join("host.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&host_json).unwrap();
+    json["customHandler"]["description"]["workingDirectory"] = json!("below");
+    app.write("host.json", &json.to_string());
+    let host = app.start();
+    let environment = get(host.port(), "/api/Echo", "environment").body;
+    let root = app.path().canonicalize().unwrap();
+    for (name, folder) in [
+        ("cwd", root.join("below")),
+        ("FUNCTIONS_APP_ROOT_PATH", root.clone()),
+    ] {
+        let line = format!("{name}={}", folder.display());
+        assert!(environment.lines().any(|found| found == line), "{line}");
+    }
+}
+
+#[test]
 fn https() {
     let app = TestApp::new();
-    let openssl = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-        ])
-        .args([
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        ])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(app.path())
-        .output()
-        .expect("openssl makes the certificate of this test");
-    assert!(openssl.status.success(), "{openssl:?}");
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    app.write("cert.pem", &key.cert.pem());
+    app.write("key.pem", &key.signing_key.serialize_pem());
     let host = dev_host::start(Options {
         tls: Some(Tls {
             certificate: app.path().join("cert.pem"),

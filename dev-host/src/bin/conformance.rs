@@ -17,8 +17,8 @@ struct Arguments {
     /// Include the cases that hold for dev-host alone
     #[arg(long)]
     dev_host: bool,
-    /// How many seconds, in all, to try again when a call differs, because a key just set can be
-    /// refused for a while
+    /// How many seconds, in all, to try again when a call differs: it takes a while until all
+    /// instances know a new key
     #[arg(long, default_value_t = 90)]
     patience: u64,
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// For a condition that holds soon unless something is broken.
-const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_secs(60);
 
 pub const PROXYING: bool = true;
 pub const FORWARDING: bool = false;
