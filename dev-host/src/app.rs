@@ -49,7 +49,7 @@ impl App {
         })?;
         let host: HostJson = read(&root.join("host.json"))?.ok_or_else(|| {
             format!(
-                "{} has no host.json: give the folder of a function app",
+                "{} has no host.json: give the folder of a function app (--app-root)",
                 root.display()
             )
         })?;

@@ -224,7 +224,9 @@ impl Process {
     fn spawn(command: &mut Command, console: &Console) -> Result<Self, String> {
         let mut child = command.spawn().map_err(|error| {
             let executable = command.as_std().get_program().display();
-            format!("the handler {executable} can't be started: {error}")
+            format!(
+                "the handler {executable} can't be started ({error}): build it where host.json says"
+            )
         })?;
         let last_lines = Arc::<Mutex<VecDeque<String>>>::default();
         let tail = Arc::clone(&last_lines);
