@@ -55,9 +55,9 @@ function_name=RandomNumber
 # Marks what this script has created, so that it deletes nothing else.
 tag_name=created-by
 tag_value=random-number-provision.sh
-# How long a running instance can refuse a key just set: it looks for new keys at most once a
-# minute (`SecretManager` in Azure/azure-functions-host). Twice that, in seconds.
-stale_keys=120
+# How often a running instance can refuse a key just set, when it is asked each 5 s: it looks for
+# new keys at most once a minute (`SecretManager` in Azure/azure-functions-host). Twice that.
+stale_keys=24
 step_count=6
 
 main() {
@@ -101,7 +101,7 @@ read_arguments() {
   timeout=${PROVISION_TIMEOUT-$default_timeout}
   # The commands that this script starts have no business with the key: what they get in their
   # environment, others can read in /proc. Not even if a variable of that name was exported.
-  unset key_value master_key
+  unset key_value master_key http_body answer
   key_value=${PROVISION_KEY_VALUE-$default_key_value}
   unset PROVISION_KEY_VALUE
 
@@ -338,15 +338,20 @@ create_storage() {
 
 create_app() {
   if exists functionapp show --name "$app" --resource-group "$group" \
-    --query "tags.\"$tag_name\""; then
+    --query "[[tags.\"$tag_name\", properties.sku]]"; then
     # Publishing would replace the code of somebody else's app.
-    [[ $answer == "$tag_value" ]] ||
+    [[ $answer == "$tag_value"$'\t'* ]] ||
       fail "function app $app is there, but was not created by this script: give another" \
         'name with --app'
     say "function app $app is there"
+    # The Azure CLI shows this property of an app on Flex Consumption only.
+    local its_plan=consumption
+    [[ $answer != *$'\t'FlexConsumption ]] || its_plan=flex
+    [[ $plan == "$its_plan" ]] ||
+      say "it stays on its plan, which is not $plan: to change that, delete the app first"
     return
   fi
-  delete_empty_plans
+  settle_empty_plans
 
   hint='If the name is taken, give another one with --app: it can be unique in all of Azure.'
   local plan_options
@@ -363,20 +368,49 @@ create_app() {
     functionapp create --name "$app" --resource-group "$group" \
     --storage-account "$storage" --runtime custom "${plan_options[@]}" \
     --https-only true --disable-app-insights true --tags "$tag_name=$tag_value"
+  unset plans_before
 }
 
 # `az functionapp create` makes a Flex Consumption plan with a name of its own before it makes the
 # app, and leaves it behind if it is interrupted in between. A Flex Consumption plan is for one
 # app only and of no use without.
-delete_empty_plans() {
+settle_empty_plans() {
   local name
-  # In a group that others use, an empty plan may be somebody's app in the making.
-  [[ $plan == flex ]] && $created_group || return 0
-  exists functionapp plan list --resource-group "$group" \
-    --query "[?sku.tier=='FlexConsumption' && numberOfSites==\`0\`].name" || return 0
+  [[ $plan == flex ]] || return 0
+  exists "${list_empty_plans[@]}" --resource-group "$group" || return 0
+  if ! $created_group; then
+    # In a group that others use, an empty plan may be somebody's app in the making. One that is
+    # left by this run is named at its end.
+    plans_before=$answer
+    return
+  fi
   for name in $answer; do
     change "deleting plan $name, left by an interrupted run" \
       functionapp plan delete --name "$name" --resource-group "$group" --yes
+  done
+}
+
+list_empty_plans=(functionapp plan list
+  --query "[?sku.tier=='FlexConsumption' && numberOfSites==\`0\`].name")
+
+# For a run that ends while the app is being created in a group that others use: nothing else would
+# ever tell of a plan that it leaves there.
+name_plans_left() {
+  [[ -n ${plans_before+set} ]] || return 0
+  local before=$plans_before where="--resource-group '$group' --subscription $subscription"
+  local name left
+  unset plans_before
+  if ! left=$(azure "${list_empty_plans[@]}" --resource-group "$group" \
+    --subscription "$subscription" --output tsv); then
+    echo 'provision.sh: a plan without an app may be left; look with:' \
+      "az functionapp plan list $where --output table" >&2
+    return
+  fi
+  for name in $left; do
+    # The Azure CLI's own way of naming plans.
+    [[ $name == ASP-* && $'\n'$before$'\n' != *$'\n'"$name"$'\n'* ]] || continue
+    printf 'provision.sh: the plan %s is left without an app; delete it with: %s\n' \
+      "$name" "az functionapp plan delete --name $name $where" >&2
   done
 }
 
@@ -402,6 +436,7 @@ await_host() {
         [[ $http_status == 000 ]] || break
       fi
     else
+      ! refused_for_good || fail 'the state of the app is not to be had:' "$(said)"
       state=unknown
     fi
     [[ $SECONDS -lt $deadline ]] ||
@@ -475,23 +510,27 @@ assign_key() {
       fail "the host takes no key after $timeout s (last status: $http_status)" "$(said)"
     sleep 5
   done
-  unset master_key
+  # The answer repeats the key.
+  unset master_key http_body
   stop_ticker
   say "the key $key_name is set"
 }
 
-# Resource Manager asks the host, and the host may be restarting.
+# Resource Manager asks the host, and the host may be restarting: then it refuses, or answers
+# without a key.
 get_master_key() {
   local deadline=$1
-  until master_key=$(azure rest --method post --output tsv --query masterKey --url \
-    "$(app_id)/host/default/listkeys?api-version=2024-04-01"); do
-    case $(said) in
-      *Forbidden* | *Authorization* | *'az login'*) break ;;
-    esac
-    [[ $SECONDS -lt $deadline ]] || break
+  while :; do
+    if master_key=$(azure rest --method post --output tsv --query masterKey --url \
+      "$(app_id)/host/default/listkeys?api-version=2024-04-01"); then
+      [[ -z $master_key || $master_key == None ]] || break
+    elif refused_for_good; then
+      fail 'no master key:' "$(said)"
+    fi
+    [[ $SECONDS -lt $deadline ]] ||
+      fail "Azure gives no master key after $timeout s" "$(said)"
     sleep 5
   done
-  [[ -n $master_key ]] || fail 'no master key:' "$(said)"
 }
 
 app_id() {
@@ -517,20 +556,25 @@ check_endpoint() {
 
 # expect STATUS HOW URL KEY
 expect() {
-  local deadline=$((SECONDS + timeout)) stale_deadline=$((SECONDS + stale_keys))
+  local deadline=$((SECONDS + timeout)) refusals=0
   while :; do
     request GET "$3" "$4"
     [[ $http_status != "$1" ]] || break
     case $http_status in
       # The host may restart still, or once more.
       000 | 404 | 5??) [[ $SECONDS -lt $deadline ]] || break ;;
-      401) [[ $SECONDS -lt $stale_deadline && $SECONDS -lt $deadline ]] || break ;;
+      401)
+        refusals=$((refusals + 1))
+        [[ $refusals -lt $stale_keys && $SECONDS -lt $deadline ]] || break
+        ;;
       *) break ;;
     esac
     sleep 5
   done
+  [[ $refusals -eq 0 || $http_status != 401 ]] ||
+    hint='The host has not taken the key up: run this again, or restart the app in the portal.'
   [[ $http_status == "$1" ]] ||
-    fail "the function called $2 answers status $http_status, not $1" "$(said)"
+    fail "the function called $2 answers status $http_status, not $1" "$(said)" "${hint-}"
   if [[ $1 == 200 ]]; then
     [[ $http_body =~ ^\{\"value\":([1-9][0-9]{0,2})\}$ ]] ||
       fail "the function called $2 answers '$http_body', not a value from 1 to 999"
@@ -623,19 +667,29 @@ confirm() {
   local reply=''
   printf 'This deletes %s\n' "$1"
   [[ -z $2 ]] || printf '%s\n' "$2" | sed 's/^/  /'
-  ! $yes && ! $dry_run || return 0
-  [[ -t 0 ]] || refuse 'nothing was deleted: there is no terminal to ask on; give --yes'
-  read -r -p 'Delete? [y/N] ' reply || true
-  if [[ $reply != [yY]* ]]; then
-    echo 'Nothing was deleted.'
-    exit
+  if ! $yes && ! $dry_run; then
+    [[ -t 0 ]] || refuse 'nothing was deleted: there is no terminal to ask on; give --yes'
+    read -r -p 'Delete? [y/N] ' reply || true
+    if [[ $reply != [yY]* ]]; then
+      echo 'Nothing was deleted.'
+      exit
+    fi
   fi
+  begun=true
 }
 
 # --- Azure --------------------------------------------------------------------------------------
 
 # The Azure CLI. What it has to say of a failure is kept for `said`.
 azure() { az "$@" --only-show-errors 2>"$errors"; }
+
+# Whether the last call failed in a way that waiting does not mend: not signed in, or no rights.
+refused_for_good() {
+  case $(said) in
+    *Forbidden* | *Authorization* | *'az login'*) ;;
+    *) return 1 ;;
+  esac
+}
 
 # Asks for one resource and leaves what --query selects in $answer. Fails if it is not there; any
 # other trouble ends the script.
@@ -655,6 +709,7 @@ change() {
   shift
   set -- az "$@" --subscription "$subscription"
   if $dry_run; then
+    hint=''
     say "would run:$(printf ' %q' "$@")"
     return
   fi
@@ -714,6 +769,7 @@ step() {
   local began=$SECONDS
   step_number=$((${step_number-0} + 1))
   step_title=$1
+  begun=true
   printf '\n[%s/%s] %s\n' "$step_number" "$step_count" "$step_title"
   "$2"
   $dry_run || printf '      (%s s)\n' "$((SECONDS - began))"
@@ -783,7 +839,8 @@ fail() {
   stop_ticker
   explained=true
   printf 'provision.sh: %s%s\n' "$(where)" "$*" >&2
-  [[ -z ${step_number-} ]] || again
+  name_plans_left
+  again
   exit 1
 }
 
@@ -791,13 +848,16 @@ where() {
   [[ -z ${step_number-} ]] || printf 'step %s (%s): ' "$step_number" "$step_title"
 }
 
-again() { echo 'provision.sh: running it again goes on from there.' >&2; }
+again() {
+  ! ${begun-false} || echo 'provision.sh: running it again goes on from there.' >&2
+}
 
 interrupted() {
   stop_ticker
   explained=true
   printf '\nprovision.sh: %sstopped.\n' "$(where)" >&2
-  [[ -z ${step_number-} ]] || again
+  name_plans_left
+  again
   exit "$1"
 }
 
@@ -808,7 +868,7 @@ finish() {
   if [[ $status -ne 0 ]] && ! ${explained-false}; then
     printf 'provision.sh: %sunexpected failure, status %s. %s\n' \
       "$(where)" "$status" "$(said)" >&2
-    [[ -z ${step_number-} ]] || again
+    again
   fi
   rm -f "$errors"
 }

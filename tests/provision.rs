@@ -17,14 +17,13 @@ mod world;
 use std::{
     fs,
     io::Write as _,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
-    process::{Command, Stdio},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
 };
 
 use serde_json::json;
@@ -147,10 +146,10 @@ fn any_cloud_call_fails_once() {
                 while let Some(&(index, fault)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let world = World::new();
                     world.azure.fail_call(index, fault);
-                    let mut outcomes = vec![world.run(&[])];
+                    let mut outcomes = vec![world.run_with_key(KEY, &[])];
                     if outcomes[0].status != Some(0) {
                         failed_runs.fetch_add(1, Ordering::Relaxed);
-                        outcomes.push(world.run(&[]));
+                        outcomes.push(world.run_with_key(KEY, &[]));
                     }
                     let last = outcomes.last().unwrap();
                     let state = world.azure.state();
@@ -163,6 +162,7 @@ fn any_cloud_call_fails_once() {
                         ));
                     }
                     drop(state);
+                    world.check_secrets(KEY, &outcomes.iter().collect::<Vec<_>>());
                     world.check();
                 }
             });
@@ -181,21 +181,7 @@ fn any_cloud_call_fails_once() {
 fn an_interrupted_run_goes_on_where_it_stopped() {
     let world = World::new();
     // The plan is there then, and the app is not.
-    world.azure.hold("PUT", "/sites/");
-    let mut command = world.provision(&[]);
-    let script = command
-        .process_group(0)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    world.azure.await_held(Duration::from_secs(120));
-    // As a terminal does on Ctrl-C.
-    let group = format!("-{}", script.id());
-    let kill = Command::new("kill").args(["-INT", "--", &group]).status();
-    assert!(kill.unwrap().success());
-    let stopped = Outcome::from(script.wait_with_output().unwrap());
-    world.azure.release();
+    let stopped = world.interrupt_at("PUT", "/sites/", &[]);
     assert_eq!(stopped.status, Some(130), "{stopped}");
     let stopped = stopped.fails("step 2 (Function app): stopped");
     assert!(
@@ -215,6 +201,42 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     world.check();
 }
 
+/// What the script does not delete, for it may be somebody else's, it names.
+#[test]
+fn a_plan_left_in_a_group_of_others_is_named() {
+    let world = World::new();
+    {
+        let mut state = world.azure.state();
+        state.insert("shared", json!({"location": "westus2"}));
+        state.insert(
+            "shared/providers/Microsoft.Web/serverfarms/ASP-shared-1234",
+            json!({"location": "westus2", "sku": {"tier": "FlexConsumption"}, "properties": {}}),
+        );
+    }
+    let arguments = ["--resource-group", "shared"];
+    let stopped = world.interrupt_at("PUT", "/sites/", &arguments);
+    let failed = world.kill_az_at("PUT", "/sites/", &arguments);
+    for (left, outcome) in [
+        (2, stopped.fails("step 2 (Function app): stopped")),
+        (1, failed.fails("creating the function app failed")),
+    ] {
+        assert!(!outcome.stderr.contains("ASP-shared-1234"), "{outcome}");
+        let (_, delete) = outcome.stderr.split_once("delete it with: ").unwrap();
+        let delete = delete.lines().next().unwrap();
+        world.shell(&format!("{delete} --yes")).succeeds();
+        assert_eq!(world.azure.state().names(PLAN).len(), left);
+    }
+    assert_eq!(world.azure.state().names(PLAN), ["ASP-shared-1234"]);
+
+    // One that is not left is not spoken of.
+    world.azure.state().taken_names = vec!["taken-app"];
+    let outcome = world
+        .run(&["--resource-group", "shared", "--app", "taken-app"])
+        .fails("already exists");
+    assert!(!outcome.stderr.contains("left"), "{outcome}");
+    world.check();
+}
+
 #[test]
 fn a_slow_host_is_waited_for() {
     let world = World::new();
@@ -228,6 +250,7 @@ fn a_slow_host_is_waited_for() {
     {
         let mut state = world.azure.state();
         state.starting = 4;
+        state.without_master_key = 2;
         state.front_faults = vec![
             again("GET", "/", 2, None),
             again("PUT", "/admin/", 1, Some(404)),
@@ -243,10 +266,9 @@ fn a_slow_host_is_waited_for() {
             },
         ];
     }
-    let mut command = world.provision(&[]);
-    let outcome = command.env("PROVISION_KEY_VALUE", KEY).output().unwrap();
-    Outcome::from(outcome).succeeds();
+    world.run_with_key(KEY, &[]).succeeds();
     let state = world.azure.state();
+    assert_eq!(state.without_master_key, 0);
     let left = state.front_faults.iter().filter(|fault| fault.times > 0);
     assert_eq!(left.count(), 0);
     drop(state);
@@ -257,7 +279,7 @@ fn a_slow_host_is_waited_for() {
 #[test]
 fn a_host_that_does_not_come_round_ends_the_step() {
     let world = World::new();
-    let run = |method, path, key: &str, status| {
+    let run_for = |timeout, method, path, key: &str, status| {
         world.azure.state().front_faults = vec![FrontFault {
             method,
             path,
@@ -266,12 +288,13 @@ fn a_host_that_does_not_come_round_ends_the_step() {
             status,
         }];
         let mut command = world.provision(&[]);
-        command.env("PROVISION_TIMEOUT", "2");
+        command.env("PROVISION_TIMEOUT", timeout);
         let output = command.env("PROVISION_KEY_VALUE", KEY).output().unwrap();
         let outcome = Outcome::from(output);
         world.check_secrets(KEY, &[&outcome]);
         outcome
     };
+    let run = |method, path, key, status| run_for("2", method, path, key, status);
     run("GET", "/", "", None)
         .fails("step 3 (Wait for the host): the host does not answer after 2 s");
     run("PUT", "/admin/", "", Some(503))
@@ -284,7 +307,24 @@ fn a_host_that_does_not_come_round_ends_the_step() {
     run("GET", "/api/", &format!("x{KEY}"), Some(200))
         .fails("the function called with a wrong key answers status 200, not 401");
 
+    // A key that is refused for good is not tried for as long as Azure is waited for.
+    world.azure.state().front_calls.clear();
+    run_for("99999", "GET", "/api/", KEY, Some(401))
+        .fails("step 6 (Check): the function called with the key in the header answers status 401")
+        .fails("The host has not taken the key up");
+    let state = world.azure.state();
+    let refused = state.front_calls.iter();
+    let refused = refused.filter(|call| call.path.starts_with("/api/"));
+    // Besides, one call each without a key and with a wrong one.
+    assert_eq!(refused.count(), 2 + 24);
+    drop(state);
+
     world.azure.state().front_faults.clear();
+    world.azure.state().without_master_key = usize::MAX;
+    let mut command = world.provision(&[]);
+    let output = command.env("PROVISION_TIMEOUT", "2").output().unwrap();
+    Outcome::from(output).fails("step 5 (Access key): Azure gives no master key after 2 s");
+    world.azure.state().without_master_key = 0;
     world.run(&[]).succeeds();
     world.check();
 }
@@ -293,14 +333,16 @@ fn a_host_that_does_not_come_round_ends_the_step() {
 fn publishing_is_tried_again() {
     let world = World::new();
     world.fail_publishing(1);
-    let outcome = world.run(&[]).succeeds();
+    let outcome = world.run_with_key(KEY, &[]).succeeds();
+    world.check_secrets(KEY, &[&outcome]);
     assert!(outcome.stdout.contains("Service Unavailable"), "{outcome}");
     assert_eq!(world.times_published(), 1);
 
     world.fail_publishing(usize::MAX);
     let outcome = world
-        .run(&[])
+        .run_with_key(KEY, &[])
         .fails("step 4 (Build and publish): func azure functionapp publish");
+    world.check_secrets(KEY, &[&outcome]);
     assert!(outcome.stderr.contains("Service Unavailable"), "{outcome}");
 
     // The stand-in for func has the real one's way of failing, which the script has to prevent.
@@ -310,12 +352,13 @@ fn publishing_is_tried_again() {
         "{outcome}"
     );
 
-    // What a build that fails has to say comes through.
-    let failing = "#!/bin/sh\necho 'error: no such target' >&2\nexit 3\n";
+    // What a build that fails has to say comes through, were it all that it knows.
+    let failing = "#!/bin/sh\nenv\necho 'error: no such target' >&2\nexit 3\n";
     fs::write(world.path("project/build.sh"), failing).unwrap();
     let outcome = world
-        .run(&[])
+        .run_with_key(KEY, &[])
         .fails("step 4 (Build and publish): ./build.sh failed:");
+    world.check_secrets(KEY, &[&outcome]);
     assert!(
         outcome.stderr.contains("error: no such target"),
         "{outcome}"
@@ -479,7 +522,9 @@ fn odd_key_values() {
 
     let mut command = world.provision(&[]);
     // A variable that is exported already stays so when a script sets it.
-    command.env("key_value", "x").env("master_key", "x");
+    for name in ["answer", "http_body", "key_value", "master_key"] {
+        command.env(name, "x");
+    }
     let output = command
         .env("PROVISION_KEY_VALUE", values[2])
         .output()
@@ -544,6 +589,10 @@ fn delete_removes_what_was_made() {
     assert!(refused.stdout.contains("Microsoft.Web/sites"), "{refused}");
     assert_eq!(world.azure.state().names(SITE).len(), 1);
 
+    world
+        .interrupt_at("DELETE", "/resourcegroups/", &["--delete", "--yes"])
+        .fails("provision.sh: stopped.")
+        .fails("running it again goes on from there");
     world.on_terminal(&["--delete"], "y\n").succeeds();
     assert!(world.azure.state().summary().is_empty());
     world.check();
@@ -609,8 +658,16 @@ fn consumption_plan() {
         world.azure.state().resource(SITE)["properties"]["httpsOnly"],
         true
     );
-    world.run(&arguments).succeeds();
+    let outcome = world.run(&arguments).succeeds();
+    assert!(!outcome.stdout.contains("stays on its plan"), "{outcome}");
     assert_eq!(world.azure.state().summary(), first);
+    let outcome = world.run(&["--plan", "flex", "--dry-run"]).succeeds();
+    assert!(
+        outcome
+            .stdout
+            .contains("stays on its plan, which is not flex"),
+        "{outcome}"
+    );
     world.check();
 }
 

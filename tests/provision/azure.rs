@@ -2,9 +2,9 @@
 //! Azure CLI, 2.91.0:
 //!
 //! - Resource Manager, by TLS: resource groups, storage accounts and their containers, plans and
-//!   function apps. It keeps what it is sent, as Azure does, and refuses what Azure refuses: a name
-//!   that is taken, a group in another location, a parent or a plan that is not there, a second app
-//!   on a Flex Consumption plan, the deletion of a plan with an app, a wrong storage key;
+//!   function apps. A resource is given out again the way it was put in. An error is the answer to: a
+//!   name that is taken, a group in another location, a parent or a plan that is not there, a second
+//!   app on a Flex Consumption plan, the deletion of a plan with an app, a wrong storage key;
 //! - the front end of the function app, by TLS, on the port that `defaultHostName` names: what is
 //!   not published yet gets the placeholder page, everything else goes to the Functions host;
 //! - cloud metadata and tokens, by plain HTTP, so that `az` takes all this for its public cloud.
@@ -98,18 +98,20 @@ pub struct State {
     pub taken_names: Vec<&'static str>,
     /// So many times is the app not `Running` yet when asked for.
     pub starting: usize,
+    /// So many times does the app's host give no master key when Resource Manager asks it.
+    pub without_master_key: usize,
     pub front_faults: Vec<FrontFault>,
     /// Method, path and status of what the app's front end was asked.
     pub front_calls: Vec<Call>,
     /// Where the Functions host listens, once something is published.
     pub host_port: Option<u16>,
     /// Poll URLs of operations that run on, and what they end with.
-    operations: BTreeMap<String, Reply202>,
+    operations: BTreeMap<String, Operation>,
     default_host_name: String,
     base: String,
 }
 
-struct Reply202 {
+struct Operation {
     polls_left: usize,
     result: Value,
 }
@@ -189,7 +191,10 @@ impl Azure {
     }
 
     pub fn release(&self) {
-        self.state().held = None;
+        let mut state = self.state();
+        state.held = None;
+        state.holding = false;
+        drop(state);
         self.shared.changed.notify_all();
     }
 }
@@ -261,7 +266,7 @@ impl State {
             self.operations.len()
         );
         let url = format!("{}{path}?api-version=2024-11-01", self.base);
-        let operation = Reply202 {
+        let operation = Operation {
             polls_left: 1,
             result,
         };
@@ -551,9 +556,14 @@ impl State {
                         "Encountered an error (ServiceUnavailable) from host runtime.",
                     );
                 }
+                let mut key = json!(MASTER_KEY);
+                if self.without_master_key > 0 {
+                    self.without_master_key -= 1;
+                    key = Value::Null;
+                }
                 Reply::json(
                     200,
-                    &json!({"masterKey": MASTER_KEY, "functionKeys": {}, "systemKeys": {}}),
+                    &json!({"masterKey": key, "functionKeys": {}, "systemKeys": {}}),
                 )
             }
             ["functions", function, "listkeys"] => {

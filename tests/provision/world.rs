@@ -3,11 +3,15 @@
 use std::{
     collections::HashMap,
     env, fs,
-    io::{Cursor, Write as _},
-    os::unix::fs::{PermissionsExt, symlink},
+    io::Write as _,
+    os::unix::{
+        fs::{PermissionsExt, symlink},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 use rustls::{
@@ -15,7 +19,6 @@ use rustls::{
     pki_types::{PrivateKeyDer, pem::PemObject},
 };
 use tempfile::TempDir;
-use zip::ZipArchive;
 
 use crate::{
     azure::{Azure, MASTER_KEY, STORAGE_KEY},
@@ -27,14 +30,13 @@ use crate::{
 const AZURE_CLI: &str = "2.91.0";
 
 /// All that the script may call, beside `az` and `func`.
-const TOOLS: [&str; 17] = [
+const TOOLS: [&str; 16] = [
     "cargo",
     "cat",
     "curl",
     "dirname",
     "env",
     "grep",
-    "kill",
     "mktemp",
     "rm",
     "sed",
@@ -114,7 +116,11 @@ impl World {
     /// Signed in to Azure, with all tools there, and with a build that is done already.
     pub fn new() -> Self {
         let world = Self::signed_out();
-        copy(&signed_in(), &world.path("azure"));
+        for (file, content) in signed_in() {
+            let file = world.path("azure").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, content).unwrap();
+        }
         world
     }
 
@@ -192,6 +198,62 @@ impl World {
         self.provision(arguments).output().unwrap().into()
     }
 
+    /// The same, with this for the value of the access key.
+    pub fn run_with_key(&self, key: &str, arguments: &[&str]) -> Outcome {
+        let mut command = self.provision(arguments);
+        command.env("PROVISION_KEY_VALUE", key);
+        command.output().unwrap().into()
+    }
+
+    /// Runs the script until a call of this kind is held, and stops it as a terminal does on
+    /// Ctrl-C.
+    pub fn interrupt_at(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        arguments: &[&str],
+    ) -> Outcome {
+        self.stop_at(method, path, arguments, |script| {
+            format!("-INT -- -{script}")
+        })
+    }
+
+    /// Runs the script until a call of this kind is held, and then ends the `az` that makes it.
+    pub fn kill_az_at(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        arguments: &[&str],
+    ) -> Outcome {
+        self.stop_at(method, path, arguments, |script| {
+            format!("-KILL $(< /proc/{script}/task/{script}/children)")
+        })
+    }
+
+    fn stop_at(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        arguments: &[&str],
+        signal: impl Fn(u32) -> String,
+    ) -> Outcome {
+        self.azure.hold(method, path);
+        let script = self
+            .provision(arguments)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.azure.await_held(Duration::from_secs(120));
+        let kill = format!("kill {}", signal(script.id()));
+        let kill = Command::new("bash").args(["-c", &kill]).status();
+        assert!(kill.unwrap().success());
+        let outcome = script.wait_with_output().unwrap().into();
+        self.azure.release();
+        outcome
+    }
+
     /// A line of shell.
     pub fn shell(&self, line: &str) -> Outcome {
         let mut command = Command::new("sh");
@@ -238,7 +300,7 @@ impl World {
             .env("IDENTITY_HEADER", "any")
             .env("REQUESTS_CA_BUNDLE", self.path("ca.pem"))
             .env("CURL_CA_BUNDLE", self.path("ca.pem"))
-            // Whoever wants to reach anything but loopback comes by here.
+            // All that is not for loopback goes to this proxy, which notes it down.
             .env("HTTPS_PROXY", &proxy)
             .env("HTTP_PROXY", &proxy)
             .env("https_proxy", &proxy)
@@ -283,7 +345,7 @@ impl World {
             env.display(),
             record.display(),
         );
-        write_executable(&self.path("bin").join(name), &script);
+        write_executable(&self.path("bin").join(name), script.as_bytes());
     }
 
     /// The files that git keeps, and a build that is done.
@@ -304,8 +366,8 @@ impl World {
             fs::copy(root.join(file), target).unwrap();
         }
         let project = self.path("project");
-        fs::copy(stripped_handler(), project.join("handler")).unwrap();
-        write_executable(&project.join("build.sh"), "#!/bin/sh\necho built\n");
+        write_executable(&project.join("handler"), stripped_handler());
+        write_executable(&project.join("build.sh"), b"#!/bin/sh\necho built\n");
     }
 
     /// Puts the real build in the place of the one that is done already, and lets the script have
@@ -432,8 +494,16 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
 
     hosts.published += 1;
     let target = folder.join(hosts.published.to_string());
-    let zip = Cursor::new(core_tools::zip(&source));
-    ZipArchive::new(zip).unwrap().extract(&target).unwrap();
+    let zip = folder.join(format!("{}.zip", hosts.published));
+    fs::write(&zip, core_tools::zip(&source)).unwrap();
+    // Not in this process: a child that another thread starts meanwhile would hold the handler open
+    // for writing, and a file that is can't be executed.
+    let unzip = Command::new("unzip")
+        .args(["-q".as_ref(), zip.as_os_str(), "-d".as_ref()])
+        .arg(&target)
+        .status()
+        .expect("unzip is needed for this test");
+    assert!(unzip.success());
 
     // Keys are kept in the storage account: they outlive the host.
     azure.state().host_port = None;
@@ -478,23 +548,35 @@ fn certificate() -> (String, Arc<ServerConfig>) {
         .clone()
 }
 
-/// A configuration of the Azure CLI that is signed in, made once.
-fn signed_in() -> PathBuf {
-    static SIGNED_IN: OnceLock<TempDir> = OnceLock::new();
-    let folder = SIGNED_IN.get_or_init(|| {
+/// The files of a configuration of the Azure CLI that is signed in, made once.
+fn signed_in() -> &'static [(PathBuf, Vec<u8>)] {
+    static SIGNED_IN: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+    SIGNED_IN.get_or_init(|| {
         let world = World::signed_out();
         let mut login = Command::new(world.path("bin/az"));
         world.in_this_world(&mut login);
         let login = Outcome::from(login.args(["login", "--identity"]).output().unwrap());
         login.succeeds();
         world.check();
-        let folder = kept_folder();
         // Where Azure is found differs from world to world.
         fs::remove_file(world.path("azure/cloudEndpoints.json")).unwrap();
-        copy(&world.path("azure"), folder.path());
-        folder
-    });
-    folder.path().to_owned()
+        let mut files = Vec::new();
+        read_all(&world.path("azure"), Path::new(""), &mut files);
+        files
+    })
+}
+
+/// All files below a folder, by their paths in it.
+fn read_all(folder: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in fs::read_dir(folder.join(below)).unwrap() {
+        let entry = entry.unwrap();
+        let name = below.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            read_all(folder, &name, files);
+        } else {
+            files.push((name, fs::read(entry.path()).unwrap()));
+        }
+    }
 }
 
 /// The command of the pinned Azure CLI: the one on the PATH if it is that version, else one that is
@@ -564,46 +646,27 @@ fn find(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is needed on the PATH for this test"))
 }
 
-/// A folder that lasts as long as the tests run. Nothing drops a static, so it is left to
-/// `cargo clean`.
-fn kept_folder() -> TempDir {
-    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
 /// The handler that Cargo has built for the tests, without what makes it ten times as long and
 /// zipping it slow. Made once.
-fn stripped_handler() -> PathBuf {
-    static HANDLER: OnceLock<TempDir> = OnceLock::new();
-    let folder = HANDLER.get_or_init(|| {
-        let folder = kept_folder();
+fn stripped_handler() -> &'static [u8] {
+    static HANDLER: OnceLock<Vec<u8>> = OnceLock::new();
+    HANDLER.get_or_init(|| {
+        let folder = TempDir::new().unwrap();
+        let stripped = folder.path().join("handler");
         let status = Command::new("strip")
             .arg(env!("CARGO_BIN_EXE_handler"))
             .arg("-o")
-            .arg(folder.path().join("handler"))
+            .arg(&stripped)
             .status()
             .expect("strip, of the C toolchain that Rust links with");
         assert!(status.success());
-        folder
-    });
-    folder.path().join("handler")
+        fs::read(stripped).unwrap()
+    })
 }
 
-fn write_executable(path: &Path, content: &str) {
+fn write_executable(path: &Path, content: &[u8]) {
     let mut file = fs::File::create(path).unwrap();
-    file.write_all(content.as_bytes()).unwrap();
+    file.write_all(content).unwrap();
     file.set_permissions(fs::Permissions::from_mode(0o755))
         .unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
