@@ -5,7 +5,8 @@
 //!
 //! - [`random_number`]: the function, the only part to replace for another one;
 //! - [`server`]: the HTTP server, with every setting that the host's behaviour asks for;
-//! - [`logging`]: which line goes to which stream, and what never gets into one.
+//! - [`logging`]: which line goes to which stream, and what never gets into one;
+//! - `pipe`: why a log that nobody reads holds up no request.
 
 pub mod logging;
 mod pipe;

@@ -77,7 +77,7 @@ pub fn run(function: fn(&mut ServiceConfig)) -> Result<(), String> {
 fn port() -> Result<u16, String> {
     let Some(value) = env::var_os(PORT) else {
         warn!(
-            "{PORT} is not set, so this is not a Functions host and no key is checked; \
+            "{PORT} is not set, so no Functions host has started this and no key is checked; \
              listening on port {DEFAULT_PORT}. `cargo start` runs the handler behind a host"
         );
         return Ok(DEFAULT_PORT);

@@ -1,13 +1,13 @@
 //! A small Functions host for development: it starts a custom handler as the Azure Functions host
 //! does, checks the access keys and passes requests on. One rule of the real host per module:
 //!
-//! - [`app`]: host.json, function.json, local.settings.json;
-//! - [`worker`]: the handler's process;
-//! - [`routes`]: which function a path means;
-//! - [`auth`] and [`keys`]: which key opens what;
-//! - [`key_api`]: the Key Management API;
-//! - [`forward`]: the two ways to pass a request on;
-//! - [`console`]: which line gets which level;
+//! - `app`: host.json, function.json, local.settings.json;
+//! - `worker`: the handler's process;
+//! - `routes`: which function a path means;
+//! - `auth` and `keys`: which key opens what;
+//! - `key_api`: the Key Management API;
+//! - `forward`: the two ways to pass a request on;
+//! - `console`: which line gets which level;
 //! - [`conformance`]: checks that a host, this one or another, does as described.
 //!
 //! What is said of the real host was read from its source, `Azure/azure-functions-host`, v4.1037;
