@@ -1,12 +1,10 @@
 //! The handler behind dev-host, in both of the host's ways to pass a request on, against
-//! dev-host/conformance.json.
+//! conformance/conformance.json.
 
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
-use dev_host::{
-    Options, Running,
-    conformance::{Summary, Target, run},
-};
+use conformance::{Summary, Target, run};
+use dev_host::{Options, Running};
 use tempfile::TempDir;
 
 #[test]
@@ -40,6 +38,25 @@ fn a_host_that_checks_no_key_is_found_out_and_left_as_it_was() {
         "{differences:?}"
     );
     assert_eq!(keys(&host), before);
+}
+
+#[test]
+fn a_wrong_master_key_is_said_once() {
+    let app = app(|_| {});
+    let host = dev_host::start(options(&app)).unwrap();
+    let target = Target {
+        url: host.url().to_owned(),
+        master_key: "wrong".to_owned(),
+        is_dev_host: true,
+        patience: Duration::ZERO,
+    };
+    let mut differences = Vec::new();
+    let error = run(&target, |difference| {
+        differences.push(difference.to_owned())
+    })
+    .unwrap_err();
+    assert!(error.contains("refuses the master key"), "{error}");
+    assert_eq!(differences, Vec::<String>::new());
 }
 
 /// The project's own app, after a change to its host.json, in a folder of its own.

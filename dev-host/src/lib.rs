@@ -7,8 +7,7 @@
 //! - `auth` and `keys`: which key opens what;
 //! - `key_api`: the Key Management API;
 //! - `forward`: the two ways to pass a request on;
-//! - `console`: which line gets which level;
-//! - [`conformance`]: checks that a host, this one or another, does as described.
+//! - `console`: which line gets which level.
 //!
 //! What is said of the real host was read from its source, `Azure/azure-functions-host`, v4.1037;
 //! the class that does it is named. README.md lists what is left out.
@@ -16,7 +15,6 @@
 mod app;
 mod auth;
 mod cargo;
-pub mod conformance;
 mod console;
 mod forward;
 mod key_api;

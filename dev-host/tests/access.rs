@@ -1,5 +1,5 @@
 //! Levels, routes and settings that the project's own app doesn't have. Keys and paths of the
-//! usual kind are in conformance.json.
+//! usual kind are in conformance/conformance.json.
 
 mod common;
 

@@ -3,7 +3,7 @@
 use std::{env, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use dev_host::conformance::{Target, run};
+use conformance::{Target, run};
 
 /// The variable with the master key, which has no place on a command line.
 const MASTER_KEY: &str = "FUNCTIONS_MASTER_KEY";
