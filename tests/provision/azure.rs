@@ -22,10 +22,10 @@ use std::{
     time::Duration,
 };
 
-use rustls::ServerConfig;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use crate::http::{Reply, Request, Server};
+use crate::http::{Reply, Request, Server, tls};
 
 pub const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 pub const STORAGE_KEY: &str = "c3RvcmFnZS1rZXktb2YtdGhlLXRlc3Q=";
@@ -129,16 +129,17 @@ pub struct Azure {
 }
 
 impl Azure {
-    pub fn start(tls: &Arc<ServerConfig>) -> Self {
+    pub fn start() -> Self {
+        let server_tls = || Some(Arc::clone(&tls().server));
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
         });
-        let resource_manager = Server::start(Some(Arc::clone(tls)), {
+        let resource_manager = Server::start(server_tls(), {
             let shared = Arc::clone(&shared);
             move |request| shared.resource_manager(&request)
         });
-        let front = Server::start(Some(Arc::clone(tls)), {
+        let front = Server::start(server_tls(), {
             let shared = Arc::clone(&shared);
             move |request| shared.front(&request)
         });
@@ -862,12 +863,19 @@ enum Front {
 
 /// The answer of the host to a request that asks it to close the connection.
 fn pass_on(port: u16, request: &[u8]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let name = "localhost".try_into().expect("a name");
+    let client =
+        ClientConnection::new(Arc::clone(&tls().client), name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(client, stream);
     stream.write_all(request)?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(answer)
+    match stream.read_to_end(&mut answer) {
+        // Not every server takes leave of TLS before it closes the connection.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(answer),
+    }
 }
 
 fn text(value: &Value) -> &str {

@@ -8,13 +8,16 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread,
 };
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+};
 use serde_json::Value;
 
 pub struct Request {
@@ -218,4 +221,46 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     request.body = vec![0; length.unwrap_or(Ok(0)).map_err(io::Error::other)?];
     stream.read_exact(&mut request.body)?;
     Ok(Some(request))
+}
+
+/// A certificate for loopback and its key, as PEM, and the settings of both ends of a connection
+/// that rely on it.
+pub struct Tls {
+    pub certificate: String,
+    pub key: String,
+    pub server: Arc<ServerConfig>,
+    pub client: Arc<ClientConfig>,
+}
+
+/// The same for all tests.
+pub fn tls() -> &'static Tls {
+    static TLS: OnceLock<Tls> = OnceLock::new();
+    TLS.get_or_init(|| {
+        let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = made.signing_key.serialize_pem();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![made.cert.der().clone()],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Tls {
+            certificate: made.cert.pem(),
+            key,
+            server: Arc::new(server),
+            client: Arc::new(client),
+        }
+    })
 }

@@ -14,16 +14,12 @@ use std::{
     time::Duration,
 };
 
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, pem::PemObject},
-};
 use tempfile::TempDir;
 
 use crate::{
     azure::{Azure, MASTER_KEY, STORAGE_KEY},
     core_tools,
-    http::{Reply, Request, Server},
+    http::{Reply, Request, Server, tls},
 };
 
 /// The version of the Azure CLI that the stand-in for Azure was written for.
@@ -129,8 +125,7 @@ impl World {
             .prefix("provision-")
             .tempdir()
             .unwrap();
-        let (certificate, tls) = certificate();
-        fs::write(folder.path().join("ca.pem"), certificate).unwrap();
+        fs::write(folder.path().join("ca.pem"), &tls().certificate).unwrap();
         for name in [
             "azure",
             "bin",
@@ -149,7 +144,7 @@ impl World {
         );
         fs::write(folder.path().join("azure/versionCheck.json"), versions).unwrap();
 
-        let azure = Arc::new(Azure::start(&tls));
+        let azure = Arc::new(Azure::start());
         let hosts = Arc::<Mutex<Hosts>>::default();
         let func = Server::start(None, {
             let (azure, hosts) = (Arc::clone(&azure), Arc::clone(&hosts));
@@ -505,6 +500,10 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
         .expect("unzip is needed for this test");
     assert!(unzip.success());
 
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
+    fs::write(&certificate, &tls().certificate).unwrap();
+    fs::write(&key, &tls().key).unwrap();
+
     // Keys are kept in the storage account: they outlive the host.
     azure.state().host_port = None;
     let function_key = hosts
@@ -515,6 +514,7 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
         app_root: target,
         master_key: Some(MASTER_KEY.to_owned()),
         function_key,
+        tls: Some(dev_host::Tls { certificate, key }),
         ..dev_host::Options::default()
     });
     match host {
@@ -525,27 +525,6 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
         }
         Err(message) => Reply::text(500, &format!("The host does not start: {message}\n")),
     }
-}
-
-/// A certificate for loopback, as PEM, and the settings of a server that has it. The same for all
-/// tests.
-fn certificate() -> (String, Arc<ServerConfig>) {
-    static CERTIFICATE: OnceLock<(String, Arc<ServerConfig>)> = OnceLock::new();
-    CERTIFICATE
-        .get_or_init(|| {
-            let names = ["localhost", "127.0.0.1"].map(str::to_owned);
-            let key = rcgen::generate_simple_self_signed(names).unwrap();
-            let private = PrivateKeyDer::from_pem_slice(key.signing_key.serialize_pem().as_bytes());
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = ServerConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![key.cert.der().clone()], private.unwrap())
-                .unwrap();
-            (key.cert.pem(), Arc::new(config))
-        })
-        .clone()
 }
 
 /// The files of a configuration of the Azure CLI that is signed in, made once.
