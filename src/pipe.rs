@@ -17,7 +17,7 @@ const ATOMIC: usize = 4096;
 const NONBLOCK: i32 = 0o4000;
 
 /// How long a full pipe is given to be read. A reader that is only slow makes room within
-/// milliseconds; one that has stopped costs this once.
+/// milliseconds; one that stops costs this each time that it stops.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// When the reader of a log stops reading, the pipe fills, and a plain write would then stop the

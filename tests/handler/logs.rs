@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -233,11 +233,7 @@ fn no_level_shows_the_key() {
 fn a_reader_that_stops_costs_lines_but_no_answer_and_is_told_how_many() {
     const REQUESTS: usize = 5_000;
 
-    let mut child = handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the handler starts");
+    let mut child = with_pipes_of_its_own();
     let mut connection = Connection::to(port_of(child.id()));
     for _ in 0..REQUESTS {
         assert_eq!(connection.get(ENDPOINT).status, 200);
@@ -284,11 +280,7 @@ fn a_reader_that_is_slow_costs_no_line() {
 fn lines_lost_to_a_slow_reader() -> usize {
     const REQUESTS: usize = 10_000;
 
-    let mut child = handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the handler starts");
+    let mut child = with_pipes_of_its_own();
     let mut connection = Connection::to(port_of(child.id()));
     let mut pipe = child.stdout.take().expect("a pipe");
     let reader = thread::spawn(move || {
@@ -315,6 +307,15 @@ fn lines_lost_to_a_slow_reader() -> usize {
     REQUESTS - log.lines().filter(|line| *line == INVOKED).count()
 }
 
+/// A handler whose pipes nobody reads until the test does.
+fn with_pipes_of_its_own() -> Child {
+    handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the handler starts")
+}
+
 /// The port on which a process listens, once it does.
 fn port_of(process: u32) -> u16 {
     let begin = Instant::now();
@@ -329,11 +330,7 @@ fn port_of(process: u32) -> u16 {
 
 #[test]
 fn a_reader_that_is_gone_costs_no_answer() {
-    let mut child = handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the handler starts");
+    let mut child = with_pipes_of_its_own();
     drop((child.stdout.take(), child.stderr.take()));
     let mut connection = Connection::to(port_of(child.id()));
     for _ in 0..100 {
