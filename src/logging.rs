@@ -119,7 +119,9 @@ fn logger(target: Target) -> Logger {
 
 /// An event as one line, whatever it holds, which the host takes for what it is.
 fn line(level: Level, message: &fmt::Arguments) -> String {
-    let mut line = format!("{level} ");
+    // Longer than nearly every line, so that none is moved while it grows.
+    let mut line = String::with_capacity(128);
+    let _ = write!(line, "{level} ");
     let _ = write!(OneLine(&mut line), "{message}");
     if level == Level::Error {
         without_warn(&line)
@@ -133,6 +135,11 @@ struct OneLine<'a>(&'a mut String);
 
 impl fmt::Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly every text is of these alone, and then there is nothing to look for.
+        if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            self.0.push_str(text);
+            return Ok(());
+        }
         for character in text.chars() {
             if character.is_control() {
                 self.0.extend(character.escape_default());

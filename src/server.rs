@@ -23,7 +23,10 @@ use actix_web::{
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::InternalError,
     guard::fn_guard,
-    http::{ConnectionType, Method, header},
+    http::{
+        ConnectionType, Method,
+        header::{self, HeaderName},
+    },
     middleware::{Next, from_fn},
     rt::{
         System,
@@ -257,6 +260,8 @@ impl FromRequest for DrainedBody {
     }
 }
 
+static INVOCATION_ID: HeaderName = HeaderName::from_static("x-azure-functions-invocationid");
+
 /// The id that the host gives to an invocation, for the log; displayed as nothing when there is
 /// none.
 ///
@@ -268,7 +273,7 @@ impl<'a> InvocationId<'a> {
     /// The header is added by `HttpRequestExtensions`, in both of the host's ways to pass a
     /// request on.
     pub fn of(request: &'a HttpRequest) -> Self {
-        let header = request.headers().get("X-Azure-Functions-InvocationId");
+        let header = request.headers().get(&INVOCATION_ID);
         Self(
             header
                 .and_then(|value| value.to_str().ok())
