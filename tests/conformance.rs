@@ -1,7 +1,10 @@
 //! The handler behind dev-host, in both of the host's ways to pass a request on, against
 //! conformance/conformance.json.
 
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+#[path = "support/app.rs"]
+mod app;
+
+use std::time::Duration;
 
 use conformance::{Summary, Target, run};
 use dev_host::{Options, Running};
@@ -59,20 +62,8 @@ fn a_wrong_master_key_is_said_once() {
     assert_eq!(differences, Vec::<String>::new());
 }
 
-/// The project's own app, after a change to its host.json, in a folder of its own.
 fn app(change: fn(&mut serde_json::Value)) -> TempDir {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let app = tempfile::tempdir().unwrap();
-    let mut host = serde_json::from_slice(&fs::read(project.join("host.json")).unwrap()).unwrap();
-    change(&mut host);
-    fs::write(app.path().join("host.json"), host.to_string()).unwrap();
-    symlink(
-        project.join("RandomNumber"),
-        app.path().join("RandomNumber"),
-    )
-    .unwrap();
-    symlink(env!("CARGO_BIN_EXE_handler"), app.path().join("handler")).unwrap();
-    app
+    app::app(env!("CARGO_BIN_EXE_handler"), change)
 }
 
 fn options(app: &TempDir) -> Options {

@@ -9,6 +9,8 @@
 //! is measured in turn, round by round, and a ratio is the median of the rounds' ratios: what
 //! else the machine does passes over all alike.
 
+#[path = "../../tests/support/app.rs"]
+mod app;
 #[allow(dead_code)] // The tests use more of it.
 #[path = "../../tests/handler/client.rs"]
 mod client;

@@ -12,6 +12,24 @@ use std::{
 
 pub const ENDPOINT: &str = "/api/RandomNumber";
 
+/// Sends a signal to a process.
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -s {name} {process}")])
+        .status()
+        .expect("sh is there");
+    assert!(status.success(), "kill -s {name}");
+}
+
+/// Waits for a condition that holds soon unless something is broken.
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "not so: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// For what should take no time at all; only a hang needs more on however slow a machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -100,11 +118,7 @@ impl Handler {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("sh")
-            .args(["-c", &format!("kill -s {name} {}", self.child.id())])
-            .status()
-            .expect("sh is there");
-        assert!(status.success(), "kill -s {name}");
+        signal(self.id(), name);
     }
 
     /// Asks the handler to stop and gives back all that it printed.

@@ -1,5 +1,7 @@
 //! The real executable, started as a Functions host starts it and called over TCP.
 
+#[path = "../support/app.rs"]
+mod app;
 mod bodies;
 mod client;
 mod endpoint;
