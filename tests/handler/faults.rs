@@ -264,7 +264,13 @@ fn failures_around_a_kill() -> usize {
     /// Answers that each caller gets before the kill, and at least as many after it.
     const EACH: usize = 50;
 
-    let app = app(env!("CARGO_BIN_EXE_handler"), |_| {});
+    let app = app(env!("CARGO_BIN_EXE_handler"), |host| {
+        // So slow to start that without retries everybody would notice.
+        host["customHandler"]["description"] = serde_json::json!({
+            "defaultExecutablePath": "sh",
+            "arguments": ["-c", "sleep 0.3; exec ./handler"],
+        });
+    });
     let host = dev_host::start(Options {
         app_root: app.path().to_owned(),
         function_key: Some("key".to_owned()),
