@@ -1,9 +1,9 @@
 //! The figures: the handler beside the least that could answer the same bytes, and beside the
 //! same function on other runtimes.
 //!
-//!     cargo bench --bench figures              # 5 minutes
-//!     cargo bench --bench figures -- --quick   # less than 2
-//!     cargo bench --bench figures -- --long    # endurance: one more table, and no other
+//!     cargo bench              # 5 minutes
+//!     cargo bench -- --quick   # less than 2
+//!     cargo bench -- --long    # endurance, in place of the figures
 //!
 //! It builds what is published (`build.sh`) and prints tables in Markdown. Whatever is compared
 //! is measured in turn, round by round, and a ratio is the median of the rounds' ratios: what
@@ -24,11 +24,12 @@ use std::{
     env,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
-use client::Handler;
-use load::Load;
+use client::{Connection, Handler};
+use load::{Load, Sample};
 use server::{LOGGING, Variant};
 
 /// How thorough.
@@ -88,6 +89,8 @@ fn figures(mode: &Mode) {
     for connections in [1, 32, 1_000] {
         throughput(&variants, mode, connections);
     }
+    // Its app names one executable without arguments, so the interpreters are left out.
+    through_host(&variants[..3], mode);
     // But Python: 10,000 threads stop the machine first.
     memory(&variants[..variants.len() - 1], mode);
 }
@@ -146,15 +149,26 @@ fn cold_start(variants: &[Variant], mode: &Mode) {
     );
 }
 
-fn throughput(variants: &[Variant], mode: &Mode, connections: usize) {
-    #[derive(Clone, Default)]
-    struct Samples {
-        rate: Vec<f64>,
-        p50: Vec<f64>,
-        p99: Vec<f64>,
-        p999: Vec<f64>,
-        cpu: Vec<f64>,
+/// Of one variant, round by round.
+#[derive(Clone, Default)]
+struct Samples {
+    rate: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    p999: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Samples {
+    fn add(&mut self, sample: &Sample) {
+        self.rate.push(sample.rate());
+        self.p50.push(sample.percentile(50.0));
+        self.p99.push(sample.percentile(99.0));
+        self.p999.push(sample.percentile(99.9));
     }
+}
+
+fn throughput(variants: &[Variant], mode: &Mode, connections: usize) {
     let mut samples = vec![Samples::default(); variants.len()];
     let servers: Vec<_> = variants
         .iter()
@@ -174,14 +188,9 @@ fn throughput(variants: &[Variant], mode: &Mode, connections: usize) {
             let cpu = server.cpu() - cpu;
             answers[index] += sample.answers;
             if round > 0 {
-                let samples = &mut samples[index];
-                samples.rate.push(sample.rate());
-                samples.p50.push(sample.percentile(50.0));
-                samples.p99.push(sample.percentile(99.0));
-                samples.p999.push(sample.percentile(99.9));
-                samples
-                    .cpu
-                    .push(cpu.as_nanos() as f64 / 1e3 / sample.answers as f64);
+                samples[index].add(&sample);
+                let cpu = cpu.as_nanos() as f64 / 1e3 / sample.answers as f64;
+                samples[index].cpu.push(cpu);
             }
         }
     }
@@ -190,21 +199,15 @@ fn throughput(variants: &[Variant], mode: &Mode, connections: usize) {
         "requests/s | × floor | p50 µs | p99 µs | p99.9 µs | CPU µs per request | × floor",
         variants,
         |index| {
-            let Samples {
-                rate,
-                p50,
-                p99,
-                p999,
-                cpu,
-            } = &samples[index];
+            let (own, floor) = (&samples[index], &samples[0]);
             vec![
-                format!("{:.0}", median(rate)),
-                ratio(rate, &samples[0].rate),
-                format!("{:.0}", median(p50)),
-                format!("{:.0}", median(p99)),
-                format!("{:.0}", median(p999)),
-                format!("{:.2}", median(cpu)),
-                ratio(cpu, &samples[0].cpu),
+                format!("{:.0}", median(&own.rate)),
+                ratio(&own.rate, &floor.rate),
+                format!("{:.0}", median(&own.p50)),
+                format!("{:.0}", median(&own.p99)),
+                format!("{:.0}", median(&own.p999)),
+                format!("{:.2}", median(&own.cpu)),
+                ratio(&own.cpu, &floor.cpu),
             ]
         },
     );
@@ -215,6 +218,42 @@ fn throughput(variants: &[Variant], mode: &Mode, connections: usize) {
             let (answers, lines) = (answers[index], server.invocations());
             println!("\nWith logging: {answers} answers, {lines} lines.");
         }
+    }
+}
+
+/// What a handler adds to a request is the difference to the floor behind the same host.
+fn through_host(variants: &[Variant], mode: &Mode) {
+    let get = str::from_utf8(load::GET).expect("ASCII");
+    let get = get.replacen("\r\n", "\r\nx-functions-key: key\r\n", 1);
+    let hosts: Vec<_> = variants.iter().map(Variant::start_behind_host).collect();
+    for connections in [1, 32] {
+        let mut samples = vec![Samples::default(); variants.len()];
+        for round in 0..=mode.rounds {
+            for ((_, host), samples) in hosts.iter().zip(&mut samples) {
+                let requests = vec![get.clone().into_bytes()];
+                let mut load = Load::mixed(host.port(), connections, requests, u64::MAX);
+                let sample = load.run(u64::MAX, mode.time);
+                if round > 0 {
+                    samples.add(&sample);
+                }
+            }
+        }
+        table(
+            &format!("Through dev-host, connections: {connections}"),
+            "requests/s | × floor | p50 µs | × floor | p99 µs | p99.9 µs",
+            variants,
+            |index| {
+                let (own, floor) = (&samples[index], &samples[0]);
+                vec![
+                    format!("{:.0}", median(&own.rate)),
+                    ratio(&own.rate, &floor.rate),
+                    format!("{:.0}", median(&own.p50)),
+                    ratio(&own.p50, &floor.p50),
+                    format!("{:.0}", median(&own.p99)),
+                    format!("{:.0}", median(&own.p999)),
+                ]
+            },
+        );
     }
 }
 
@@ -238,7 +277,7 @@ fn memory(variants: &[Variant], mode: &Mode) {
                 idle.run(connections as u64, Duration::MAX);
                 row.push(server.resident());
                 drop(idle);
-                server.settle(open);
+                server.settle(|descriptors| descriptors <= open);
                 row.push(server.resident());
             }
             row.iter()
@@ -262,14 +301,16 @@ fn memory(variants: &[Variant], mode: &Mode) {
 /// expected one.
 fn endurance() {
     let variants = Variant::all();
-    machine();
-    println!("\nKeep-alive and new connections, with and without bodies, logging at info\n");
-    println!("| requests | MiB resident | open descriptors |\n|---:|---:|---:|");
-    let server = variants
+    let logging = variants
         .iter()
         .find(|variant| variant.name == LOGGING)
-        .expect("a variant")
-        .start();
+        .expect("a variant");
+    machine();
+    beside_others(logging);
+
+    println!("\nKeep-alive and new connections, with and without bodies, logging at info\n");
+    println!("| requests | MiB resident | open descriptors |\n|---:|---:|---:|");
+    let server = logging.start();
     server.ready();
     let requests = [
         load::GET.to_vec(),
@@ -309,6 +350,75 @@ fn endurance() {
         faults::assert_stops_under_load(handler());
     }
     println!("\n100 stops under 32 busy connections, no answer cut short.");
+}
+
+/// One client's latency, alone and beside many that are slow.
+fn beside_others(variant: &Variant) {
+    const HALF_OPEN: usize = 5_000;
+    const SLOW: usize = 500;
+    const TIME: Duration = Duration::from_secs(5);
+
+    println!(
+        "\nOne client, alone and beside others\n\n\
+         | beside | p50 µs | p99 µs | MiB resident | open descriptors |\n|---|---:|---:|---:|---:|"
+    );
+    let server = variant.start();
+    server.ready();
+    let mut client = Load::open(server.port, 1);
+    client.run(10_000, Duration::MAX);
+    let open = server.descriptors();
+    let mut row = |title: &str| {
+        let sample = client.run(u64::MAX, TIME);
+        println!(
+            "| {title} | {:.0} | {:.0} | {:.1} | {} |",
+            sample.percentile(50.0),
+            sample.percentile(99.0),
+            server.resident() / 1024.0,
+            server.descriptors(),
+        );
+    };
+    let connect = |count: usize| -> Vec<_> {
+        let crowd = (0..count).map(|_| Connection::to(server.port)).collect();
+        server.settle(|descriptors| descriptors >= open + count);
+        crowd
+    };
+    row("nobody");
+
+    let mut half_open = connect(HALF_OPEN);
+    for connection in &mut half_open {
+        connection.send(&load::GET[..load::GET.len() / 2]);
+    }
+    row(&format!("{HALF_OPEN} in the middle of a head"));
+    for connection in &mut half_open {
+        connection.send(&load::GET[load::GET.len() / 2..]);
+        assert!(connection.answer().value() > 0);
+    }
+    drop(half_open);
+    server.settle(|descriptors| descriptors <= open);
+    row("nobody, after these");
+
+    let post = b"POST /api/RandomNumber HTTP/1.1\r\nHost: handler\r\nContent-Length: 1000\r\n\r\n\
+        the beginning of a body";
+    let mut slow = connect(SLOW);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Every second one is in its head, every other in its body.
+            let sent = |index: usize| [10, post.len() - 15][index % 2];
+            for (index, connection) in slow.iter_mut().enumerate() {
+                connection.send(&post[..sent(index)]);
+            }
+            for second in 0..TIME.as_secs() as usize {
+                for (index, connection) in slow.iter_mut().enumerate() {
+                    connection.send([post[sent(index) + second]]);
+                }
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+        row(&format!("{SLOW} that send a byte a second"));
+    });
+    drop(slow);
+    server.settle(|descriptors| descriptors <= open);
+    row("nobody, after these, which vanished");
 }
 
 /// The variants that can be started, each with its samples.

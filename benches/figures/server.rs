@@ -10,7 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::load::{GET, PATIENCE};
+use dev_host::{Options, Running};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    app::app,
+    load::{GET, PATIENCE},
+};
 
 /// The variant of which the log is read.
 pub const LOGGING: &str = "handler, logging";
@@ -76,6 +83,19 @@ impl Variant {
             installed,
         })
         .into()
+    }
+
+    /// The same behind dev-host, with the function key `key`.
+    pub fn start_behind_host(&self) -> (TempDir, Running) {
+        let app = app(self.command[0], |_| {});
+        let settings = json!({"IsEncrypted": false, "Values": {"RUST_LOG": self.level}});
+        fs::write(app.path().join("local.settings.json"), settings.to_string()).expect("room");
+        let host = dev_host::start(Options {
+            app_root: app.path().to_owned(),
+            function_key: Some("key".to_owned()),
+            ..Options::default()
+        });
+        (app, host.unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// Starts it on a free port; it may not listen yet.
@@ -177,12 +197,13 @@ impl Server {
         fs::read_dir(self.proc("fd")).expect("Linux").count()
     }
 
-    /// Waits until connections that their clients have closed are closed here too.
-    pub fn settle(&self, descriptors: usize) {
+    /// Waits until so many files and sockets are open: connections are taken and given up a little
+    /// after their clients have opened or closed them.
+    pub fn settle(&self, is_enough: impl Fn(usize) -> bool) {
         let begin = Instant::now();
-        while self.descriptors() > descriptors {
-            let rest = self.descriptors() - descriptors;
-            assert!(begin.elapsed() < PATIENCE, "{rest} sockets are left");
+        while !is_enough(self.descriptors()) {
+            let open = self.descriptors();
+            assert!(begin.elapsed() < PATIENCE, "{open} files are open");
             thread::sleep(Duration::from_millis(10));
         }
     }

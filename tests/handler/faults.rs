@@ -1,5 +1,5 @@
 //! What clients may do wrong, and a stop in the middle of their work. The counts here are short;
-//! `cargo bench --bench figures -- --long` takes the same a hundred times and tenfold.
+//! `cargo bench -- --long` takes the same a hundred times and tenfold.
 
 #[path = "../support/raw.rs"]
 mod raw;
