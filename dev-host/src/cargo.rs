@@ -15,20 +15,25 @@ use serde::Deserialize;
 ///
 /// One line: Cargo isn't there or can't build it.
 pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
-    let messages = run(
-        root,
-        &[
-            // Unlike `build`, this takes one package alone, so that what others of its workspace
-            // ask of a dependency doesn't get into what is run here.
-            "rustc",
-            "--release",
-            "--bin",
-            executable,
-            "--message-format",
-            "json-render-diagnostics",
-        ],
-    )?;
-    messages
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let output = Command::new(cargo)
+        // Unlike `build`, `rustc` takes one package alone, so that what others of its workspace
+        // ask of a dependency doesn't get into what is run here.
+        .args(["rustc", "--release", "--bin", executable])
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("`cargo rustc` can't be run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "`cargo rustc` failed in {} ({}): see above",
+            root.display(),
+            output.status
+        ));
+    }
+    String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .filter_map(|message| message.executable)
@@ -40,24 +45,4 @@ pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,
-}
-
-fn run(root: &Path, arguments: &[&str]) -> Result<String, String> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let command = format!("`cargo {}`", arguments[0]);
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("{command} can't be run: {error}"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "{command} failed in {} ({}): see above",
-            root.display(),
-            output.status
-        ));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -1,7 +1,7 @@
 //! What the person at the keyboard sees. No key is ever part of it, except in the greeting, which
 //! the executable prints.
 
-use std::{fmt, io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc};
 
 /// Where lines go.
 #[derive(Clone)]
@@ -49,17 +49,5 @@ impl Console {
 
     pub(crate) fn handler(&self, severity: Severity, line: &str) {
         (self.0)(&format!("{:<12} {line}", format!("{severity:?}")));
-    }
-
-    /// The query is left out: it can hold a key.
-    pub(crate) fn request(
-        &self,
-        method: &impl fmt::Display,
-        path: &str,
-        status: u16,
-        duration: Duration,
-    ) {
-        let milliseconds = duration.as_secs_f64() * 1000.0;
-        self.host(&format!("{method} {path} {status} {milliseconds:.1} ms"));
     }
 }

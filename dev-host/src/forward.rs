@@ -4,21 +4,20 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU16, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::{BodySize, BodyStream, MessageBody},
+    body::{BodyStream, MessageBody as _, SizedStream},
     dev::Payload,
-    error::PayloadError,
     http::{
         StatusCode,
         header::{HeaderMap, HeaderName, HeaderValue},
@@ -26,6 +25,7 @@ use actix_web::{
     rt::{self, time::sleep},
     web::Bytes,
 };
+use futures_util::{StreamExt as _, stream::unfold};
 use hyper::{
     Method, Request, Response, Uri,
     body::{Body, Frame, Incoming},
@@ -59,22 +59,6 @@ const HOP_BY_HOP: [&str; 9] = [
     "te",
     "transfer-encoding",
     "upgrade",
-];
-
-/// What .NET keeps as headers of the content, not of the request. `HttpRequestExtensions` copies
-/// the latter only, and then adds the length and type of a content that it has copied.
-const OF_CONTENT: [&str; 11] = [
-    "allow",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-location",
-    "content-md5",
-    "content-range",
-    "content-type",
-    "expires",
-    "last-modified",
 ];
 
 /// The way in which a request is passed on.
@@ -173,8 +157,11 @@ impl Forwarder {
         {
             let is_kept = match self.mode {
                 Mode::Proxying => name != "host",
+                // What .NET keeps as headers of the content `HttpRequestExtensions` doesn't copy;
+                // it adds the length and type of a content that it has copied. The few others of
+                // that kind, such as `Expires`, belong to answers.
                 Mode::Forwarding => {
-                    !OF_CONTENT.contains(&name)
+                    !name.starts_with("content-")
                         || (has_body && matches!(name, "content-length" | "content-type"))
                 }
             };
@@ -259,17 +246,27 @@ fn incoming(answer: Response<Incoming>, activity: Activity) -> HttpResponse {
         .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    let size = match length {
-        Some(length) => BodySize::Sized(length),
-        None if body.is_end_stream() => BodySize::None,
-        None => BodySize::Stream,
-    };
-    let mut response = HttpResponse::new(status).set_body(Download {
-        body,
-        size,
-        ceases: Box::pin(activity.clone().ceases()),
-        activity,
+    let is_empty = body.is_end_stream();
+    let chunks = unfold((body, activity), |(mut body, activity)| async move {
+        let frame = tokio::select! {
+            // In this order: the handler isn't blamed for a client that is slow to read.
+            biased;
+            frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => {
+                frame?.map_err(io::Error::other)
+            }
+            () = activity.clone().ceases() => Err(io::ErrorKind::TimedOut.into()),
+        };
+        activity.note();
+        // Trailers are left out: what comes after the body is not passed on.
+        let chunk = frame.map(|frame| frame.into_data().unwrap_or_default());
+        Some((chunk, (body, activity)))
     });
+    let response = HttpResponse::new(status);
+    let mut response = match length {
+        Some(length) => response.set_body(SizedStream::new(length, chunks).boxed()),
+        None if is_empty => response,
+        None => response.set_body(BodyStream::new(chunks).boxed()),
+    };
     let headers = head.headers.iter();
     for (name, value) in end_to_end(headers.map(|(name, value)| (name.as_str(), value.as_bytes())))
     {
@@ -278,7 +275,7 @@ fn incoming(answer: Response<Incoming>, activity: Activity) -> HttpResponse {
             response.headers_mut().append(name, value);
         }
     }
-    response.map_into_boxed_body()
+    response
 }
 
 /// Reads a body to its end, even if nobody takes it: a server that answers before it has read the
@@ -290,7 +287,7 @@ pub async fn drain(payload: Payload) {
 type Chunk = Result<Bytes, io::Error>;
 
 async fn pump(mut payload: Payload, mut to: Option<mpsc::Sender<Chunk>>, activity: Activity) {
-    while let Some(chunk) = next(&mut payload).await {
+    while let Some(chunk) = payload.next().await {
         activity.note();
         let chunk = chunk.map_err(|error| io::Error::other(error.to_string()));
         let is_broken = chunk.is_err();
@@ -303,11 +300,6 @@ async fn pump(mut payload: Payload, mut to: Option<mpsc::Sender<Chunk>>, activit
             break;
         }
     }
-}
-
-pub async fn next(payload: &mut Payload) -> Option<Result<Bytes, PayloadError>> {
-    let mut stream = pin!(BodyStream::new(payload));
-    poll_fn(|context| stream.as_mut().poll_next(context)).await
 }
 
 /// A request's body. A clone is the same body, for the next attempt to send it.
@@ -339,45 +331,6 @@ impl Body for Upload {
 
     fn is_end_stream(&self) -> bool {
         self.0.is_none()
-    }
-}
-
-/// The body of an answer on its way back.
-struct Download {
-    body: Incoming,
-    size: BodySize,
-    activity: Activity,
-    ceases: Pin<Box<dyn Future<Output = ()>>>,
-}
-
-impl MessageBody for Download {
-    type Error = io::Error;
-
-    fn size(&self) -> BodySize {
-        self.size
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, io::Error>>> {
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-                ready!(self.ceases.as_mut().poll(context));
-                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
-            };
-            self.activity.note();
-            match frame.transpose() {
-                Err(error) => return Poll::Ready(Some(Err(io::Error::other(error)))),
-                Ok(None) => return Poll::Ready(None),
-                // Trailers are left out: what comes after the body is not passed on.
-                Ok(Some(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(data)));
-                    }
-                }
-            }
-        }
     }
 }
 

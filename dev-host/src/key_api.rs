@@ -2,20 +2,14 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{Method, StatusCode},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    keys::{Keys, Scope as KeyScope},
-    routes::Scope,
-};
+use crate::keys::{Keys, Scope};
 
 const MASTER: &str = "_master";
-
-const NO_VALUE: &str = "Invalid key value";
-const NO_NAME: &str = "Invalid key name.";
 
 /// The master key, which no scope lists.
 pub fn master(value: &str, request: &HttpRequest) -> HttpResponse {
@@ -26,39 +20,44 @@ pub fn master(value: &str, request: &HttpRequest) -> HttpResponse {
     }
 }
 
+/// Answers a call for the keys of a function or, if none is named, for the host-wide ones; `name`
+/// is that of one key.
 pub fn answer(
     keys: &mut Keys,
     request: &HttpRequest,
     body: &[u8],
-    scope: &Scope,
+    function: Option<&str>,
     name: Option<&str>,
 ) -> HttpResponse {
+    let Some(scope) = keys.scope(function) else {
+        return HttpResponse::NotFound().finish();
+    };
     let Some(name) = name else {
-        return match (request.method(), scope_of(keys, scope)) {
-            (&Method::GET, Some(scope)) => list(request, scope),
+        return match *request.method() {
+            Method::GET => list(request, scope),
             _ => HttpResponse::NotFound().finish(),
         };
     };
+    // Among the host-wide keys this name stands for the master key, which can't be changed here.
+    let is_master = function.is_none() && name.eq_ignore_ascii_case(MASTER);
     match *request.method() {
-        Method::GET => get(keys, request, scope, name),
-        Method::PUT => match value(body) {
-            Some(value) => set(keys, request, scope, name, Some(value)),
-            None => refusal(NO_VALUE),
+        Method::GET => match scope.get(name) {
+            Some(found) => key(request, StatusCode::OK, name, &found.value),
+            None => HttpResponse::NotFound().finish(),
         },
-        Method::POST => set(keys, request, scope, name, None),
-        Method::DELETE => delete(keys, scope, name),
+        Method::PUT | Method::POST if is_master => HttpResponse::NotFound().finish(),
+        Method::PUT => match value(body) {
+            Some(value) => set(request, scope, name, Some(value)),
+            None => refusal("Invalid key value"),
+        },
+        Method::POST => set(request, scope, name, None),
+        Method::DELETE if name.starts_with('_') => refusal("Invalid key name."),
+        Method::DELETE if scope.remove(name) => HttpResponse::NoContent().finish(),
         _ => HttpResponse::NotFound().finish(),
     }
 }
 
-fn scope_of<'a>(keys: &'a mut Keys, scope: &Scope) -> Option<&'a mut KeyScope> {
-    match scope {
-        Scope::Function(function) => keys.function(function),
-        Scope::Host => Some(&mut keys.host),
-    }
-}
-
-fn list(request: &HttpRequest, scope: &KeyScope) -> HttpResponse {
+fn list(request: &HttpRequest, scope: &Scope) -> HttpResponse {
     let keys: Vec<Value> = scope
         .iter()
         .map(|key| json!({"name": key.name, "value": key.value}))
@@ -66,25 +65,12 @@ fn list(request: &HttpRequest, scope: &KeyScope) -> HttpResponse {
     resource(request, StatusCode::OK, json!({"keys": keys}))
 }
 
-fn get(keys: &mut Keys, request: &HttpRequest, scope: &Scope, name: &str) -> HttpResponse {
-    match scope_of(keys, scope).and_then(|scope| scope.get(name)) {
-        Some(found) => key(request, StatusCode::OK, name, &found.value),
-        None => HttpResponse::NotFound().finish(),
-    }
-}
-
 fn set(
-    keys: &mut Keys,
     request: &HttpRequest,
-    scope: &Scope,
+    scope: &mut Scope,
     name: &str,
     value: Option<String>,
 ) -> HttpResponse {
-    // In the scope of the host this name stands for the master key, which can't be changed here.
-    let is_master = matches!(scope, Scope::Host) && name.eq_ignore_ascii_case(MASTER);
-    let Some(scope) = scope_of(keys, scope).filter(|_| !is_master) else {
-        return HttpResponse::NotFound().finish();
-    };
     let (is_new, value) = scope.set(name, value);
     let status = if is_new {
         StatusCode::CREATED
@@ -92,17 +78,6 @@ fn set(
         StatusCode::OK
     };
     key(request, status, name, &value)
-}
-
-fn delete(keys: &mut Keys, scope: &Scope, name: &str) -> HttpResponse {
-    if name.starts_with('_') {
-        return refusal(NO_NAME);
-    }
-    if scope_of(keys, scope).is_some_and(|scope| scope.remove(name)) {
-        HttpResponse::NoContent().finish()
-    } else {
-        HttpResponse::NotFound().finish()
-    }
 }
 
 fn key(request: &HttpRequest, status: StatusCode, name: &str, value: &str) -> HttpResponse {
@@ -119,11 +94,7 @@ fn resource(request: &HttpRequest, status: StatusCode, mut body: Value) -> HttpR
         request.path()
     );
     body["links"] = json!([{"rel": "self", "href": link}]);
-    let mut answer = HttpResponse::build(status);
-    if status == StatusCode::CREATED {
-        answer.insert_header((header::LOCATION, link));
-    }
-    answer
+    HttpResponse::build(status)
         .content_type("application/json; charset=utf-8")
         .body(body.to_string())
 }

@@ -62,7 +62,7 @@ impl Scope {
 pub struct Keys {
     pub master: String,
     /// Host-wide keys that open each function.
-    pub host: Scope,
+    host: Scope,
     functions: HashMap<String, Scope>,
 }
 
@@ -79,9 +79,12 @@ impl Keys {
         }
     }
 
-    /// The keys of a function, or none if there is no such function.
-    pub fn function(&mut self, name: &str) -> Option<&mut Scope> {
-        self.functions.get_mut(&name.to_lowercase())
+    /// The keys of a function, or, for none, the host-wide ones; none if there is no such function.
+    pub fn scope(&mut self, function: Option<&str>) -> Option<&mut Scope> {
+        match function {
+            Some(name) => self.functions.get_mut(&name.to_lowercase()),
+            None => Some(&mut self.host),
+        }
     }
 
     /// What a key entitles to in a call of `function`, or, for none, in an admin call.

@@ -179,10 +179,8 @@ pub fn start(options: Options) -> Result<Running, String> {
                 worker,
                 listener,
                 tls,
-                server::Stop {
-                    stopped,
-                    on_signals: stop_on_signals,
-                },
+                stopped,
+                stop_on_signals,
                 move || {
                     let _ = ready.send(());
                 },
@@ -236,7 +234,7 @@ impl Running {
     /// The key `default` of a function, unless there is no such function or it has lost that key.
     pub fn function_key(&self, function: &str) -> Option<String> {
         let mut keys = self.host.keys();
-        let key = keys.function(function)?.get("default")?;
+        let key = keys.scope(Some(function))?.get("default")?;
         Some(key.value.clone())
     }
 

@@ -9,16 +9,15 @@ pub enum Route<'a> {
     Home,
     /// `/admin/host/status`
     Status,
-    /// A call of the Key Management API: the scope and, if one is named, the key.
-    Keys(Scope, Option<String>),
+    /// A call of the Key Management API. The keys are a function's or, if none is named,
+    /// host-wide; `name` is that of one key.
+    Keys {
+        function: Option<String>,
+        name: Option<String>,
+    },
     /// `/admin/host/systemkeys/_master`
     MasterKey,
     Function(&'a Function),
-}
-
-pub enum Scope {
-    Function(String),
-    Host,
 }
 
 /// The host decodes a path before it matches it, ignores letter case and one slash at the end,
@@ -41,11 +40,16 @@ pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<
         [""] => return Some(Route::Home),
         ["admin", "host", "status"] => return Some(Route::Status),
         ["admin", "functions", _, "keys", rest @ ..] if rest.len() < 2 => {
-            let scope = Scope::Function(segments[2].clone());
-            return Some(Route::Keys(scope, segments.get(4).cloned()));
+            return Some(Route::Keys {
+                function: Some(segments[2].clone()),
+                name: segments.get(4).cloned(),
+            });
         }
         ["admin", "host", "keys" | "functionkeys", rest @ ..] if rest.len() < 2 => {
-            return Some(Route::Keys(Scope::Host, segments.get(3).cloned()));
+            return Some(Route::Keys {
+                function: None,
+                name: segments.get(3).cloned(),
+            });
         }
         ["admin", "host", "systemkeys", "_master"] => return Some(Route::MasterKey),
         _ => {}

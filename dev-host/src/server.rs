@@ -10,8 +10,8 @@ use std::{
 
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
+    body::{BodyStream, to_bytes_limited},
     dev::Payload,
-    error::PayloadError,
     rt,
     web::{self, Data},
 };
@@ -64,12 +64,6 @@ impl Host {
     }
 }
 
-/// What ends the host from without.
-pub struct Stop {
-    pub stopped: watch::Receiver<bool>,
-    pub on_signals: bool,
-}
-
 /// Starts the handler, serves it, and stops both.
 ///
 /// # Errors
@@ -80,10 +74,11 @@ pub async fn run(
     mut worker: Worker,
     listener: TcpListener,
     tls: Option<ServerConfig>,
-    stop: Stop,
+    stopped: watch::Receiver<bool>,
+    stop_on_signals: bool,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let mut stop = pin!(asked(stop));
+    let mut stop = pin!(asked(stopped, stop_on_signals));
     let outcome = tokio::select! {
         // In this order, so that a signal is awaited before there is a handler to end.
         biased;
@@ -130,9 +125,9 @@ pub async fn run(
 }
 
 /// Ends when the host is to stop.
-async fn asked(mut stop: Stop) -> Result<(), String> {
+async fn asked(mut stopped: watch::Receiver<bool>, on_signals: bool) -> Result<(), String> {
     let signals = async {
-        if !stop.on_signals {
+        if !on_signals {
             return pending().await;
         }
         let no_signal = |error| format!("no signal can be awaited: {error}");
@@ -145,7 +140,7 @@ async fn asked(mut stop: Stop) -> Result<(), String> {
         Ok(())
     };
     tokio::select! {
-        _ = stop.stopped.wait_for(|stopped| *stopped) => Ok(()),
+        _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
         signalled = signals => signalled,
     }
 }
@@ -158,9 +153,14 @@ async fn answer(
     let start = Instant::now();
     let (host, forwarder) = state.get_ref();
     let answer = dispatch(host, forwarder, &request, payload.into_inner()).await;
-    let status = answer.status().as_u16();
-    host.console
-        .request(request.method(), request.path(), status, start.elapsed());
+    // The query is left out: it can hold a key.
+    host.console.host(&format!(
+        "{} {} {} {:.1} ms",
+        request.method(),
+        request.path(),
+        answer.status().as_u16(),
+        start.elapsed().as_secs_f64() * 1000.0
+    ));
     answer
 }
 
@@ -168,67 +168,47 @@ async fn dispatch(
     host: &Host,
     forwarder: &Forwarder,
     request: &HttpRequest,
-    payload: Payload,
+    mut payload: Payload,
 ) -> HttpResponse {
-    let Some(route) = route(&host.functions, request.method().as_str(), request.path()) else {
-        return finish(HttpResponse::NotFound().finish(), payload).await;
+    let route = route(&host.functions, request.method().as_str(), request.path());
+    let answer = match route {
+        None => HttpResponse::NotFound().finish(),
+        Some(Route::Home) => HttpResponse::Ok()
+            .content_type("text/plain; charset=utf-8")
+            .body("The function app is up and running.\n"),
+        Some(Route::Function(function)) => {
+            let grant = host.grant(request, Some(&function.name));
+            if !grant.satisfies(function.level) {
+                HttpResponse::Unauthorized().finish()
+            } else if function.disabled && !grant.satisfies(Level::Admin) {
+                // After the key: who has none doesn't learn that a function is disabled.
+                HttpResponse::NotFound().finish()
+            } else {
+                return forwarder.forward(request, payload).await;
+            }
+        }
+        Some(_) if host.grant(request, None) != Grant::Master => {
+            HttpResponse::Unauthorized().finish()
+        }
+        Some(Route::Status) => HttpResponse::Ok()
+            .content_type("application/json; charset=utf-8")
+            .body(r#"{"state":"Running"}"#),
+        Some(Route::MasterKey) => key_api::master(&host.keys().master, request),
+        Some(Route::Keys { function, name }) => {
+            let body = BodyStream::new(&mut payload);
+            match to_bytes_limited(body, LONGEST_KEY).await {
+                Ok(Ok(body)) => key_api::answer(
+                    &mut host.keys(),
+                    request,
+                    &body,
+                    function.as_deref(),
+                    name.as_deref(),
+                ),
+                // The rest is left unread, for there may be no end to it.
+                _ => return HttpResponse::BadRequest().force_close().finish(),
+            }
+        }
     };
-    let function = match route {
-        Route::Function(function) => function,
-        Route::Home => {
-            let page = HttpResponse::Ok()
-                .content_type("text/plain; charset=utf-8")
-                .body("The function app is up and running.\n");
-            return finish(page, payload).await;
-        }
-        Route::Status | Route::Keys(..) | Route::MasterKey
-            if host.grant(request, None) != Grant::Master =>
-        {
-            return finish(HttpResponse::Unauthorized().finish(), payload).await;
-        }
-        Route::Status => {
-            let status = HttpResponse::Ok()
-                .content_type("application/json; charset=utf-8")
-                .body(r#"{"state":"Running"}"#);
-            return finish(status, payload).await;
-        }
-        Route::MasterKey => {
-            let key = key_api::master(&host.keys().master, request);
-            return finish(key, payload).await;
-        }
-        Route::Keys(scope, name) => {
-            return match read(payload).await {
-                Ok(body) => {
-                    key_api::answer(&mut host.keys(), request, &body, &scope, name.as_deref())
-                }
-                Err(_) => HttpResponse::BadRequest().force_close().finish(),
-            };
-        }
-    };
-
-    let grant = host.grant(request, Some(&function.name));
-    if !grant.satisfies(function.level) {
-        return finish(HttpResponse::Unauthorized().finish(), payload).await;
-    }
-    // The host checks the key first: who has none doesn't learn that a function is disabled.
-    if function.disabled && !grant.satisfies(Level::Admin) {
-        return finish(HttpResponse::NotFound().finish(), payload).await;
-    }
-    forwarder.forward(request, payload).await
-}
-
-async fn finish(answer: HttpResponse, payload: Payload) -> HttpResponse {
     drain(payload).await;
     answer
-}
-
-async fn read(mut payload: Payload) -> Result<Vec<u8>, PayloadError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = crate::forward::next(&mut payload).await {
-        body.extend_from_slice(&chunk?);
-        if body.len() > LONGEST_KEY {
-            return Err(PayloadError::Overflow);
-        }
-    }
-    Ok(body)
 }

@@ -1,6 +1,6 @@
 //! https, for the tests of scripts that insist on it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{error::Error, path::PathBuf, sync::Arc};
 
 use rustls::{
     ServerConfig,
@@ -16,24 +16,22 @@ pub struct Tls {
 }
 
 pub fn config(tls: &Tls) -> Result<ServerConfig, String> {
-    let chain = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| {
-            format!(
-                "{} can't be read as PEM: {error}",
-                tls.certificate.display()
-            )
-        })?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key)
-        .map_err(|error| format!("{} can't be read as PEM: {error}", tls.key.display()))?;
-    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| {
-            format!(
-                "{} and {} don't make a server certificate: {error}",
-                tls.certificate.display(),
-                tls.key.display()
-            )
-        })
+    read(tls).map_err(|error| {
+        format!(
+            "{} and {} don't make a server certificate: {error}",
+            tls.certificate.display(),
+            tls.key.display()
+        )
+    })
+}
+
+fn read(tls: &Tls) -> Result<ServerConfig, Box<dyn Error>> {
+    let chain = CertificateDer::pem_file_iter(&tls.certificate)?.collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key)?;
+    Ok(
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?,
+    )
 }

@@ -353,4 +353,9 @@ fn proxying_ends_a_request_without_activity() {
     .unwrap();
     let answer = get(host.port(), "/api/Echo", "never");
     assert_eq!((answer.status, answer.body.as_str()), (500, ""));
+    let answer = get(host.port(), "/api/Echo", "first-chunk");
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, "5\r\nfirst\r\n")
+    );
 }
