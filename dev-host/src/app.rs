@@ -13,14 +13,13 @@ use crate::{auth::Level, forward::Mode};
 /// What the host has to know of a function app.
 pub struct App {
     pub root: PathBuf,
-    /// `defaultExecutablePath` as it is written.
-    pub executable: String,
-    pub arguments: Vec<String>,
-    pub working_directory: PathBuf,
+    pub handler: Description,
     pub mode: Mode,
     pub functions: Vec<Function>,
     /// The app settings that are not in the environment anyway.
     pub settings: Vec<(String, String)>,
+    /// One line each: what the real host takes without a word although it can't be meant.
+    pub warnings: Vec<String>,
 }
 
 /// A function with an HTTP trigger.
@@ -39,7 +38,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// One line: which file, which line of it and what is wrong there.
+    /// One line: the file, its line if the JSON is at fault, and what is wrong.
     pub fn read(root: &Path) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|error| {
             format!(
@@ -47,76 +46,105 @@ impl App {
                 root.display()
             )
         })?;
-        let host: HostJson = read(&root.join("host.json"))?.ok_or_else(|| {
+        let host: HostJson = read(&root.join("host.json"), |_| {})?.ok_or_else(|| {
             format!(
                 "{} has no host.json: give the folder of a function app (--app-root)",
                 root.display()
             )
         })?;
-        let settings: LocalSettings = read(&root.join("local.settings.json"))?.unwrap_or_default();
-        if settings.is_encrypted {
-            return Err(format!(
-                "{}: encrypted settings are not supported here: run `func settings decrypt`",
-                root.join("local.settings.json").display()
-            ));
+        let settings: LocalSettings =
+            read(&root.join("local.settings.json"), |_| {})?.unwrap_or_default();
+        let refuse = |file, what| Err(format!("{}: {what}", root.join(file).display()));
+        if host.version != "2.0" {
+            return refuse("host.json", "the version has to be \"2.0\"");
         }
-
+        if settings.is_encrypted {
+            return refuse(
+                "local.settings.json",
+                "encrypted settings are not supported here: run `func settings decrypt`",
+            );
+        }
         let handler = host.custom_handler;
         let mode = if handler.enable_proxying_http_request {
             Mode::Proxying
         } else if handler.enable_forwarding_http_request {
             Mode::Forwarding
         } else {
-            return Err(format!(
-                "{}: without enableProxyingHttpRequest or enableForwardingHttpRequest in \
+            return refuse(
+                "host.json",
+                "without enableProxyingHttpRequest or enableForwardingHttpRequest in \
                  customHandler the handler gets its invocations as JSON, which is not supported \
                  here: set one to true",
-                root.join("host.json").display()
-            ));
+            );
         };
-        let functions = functions(&root, &host.extensions.http.route_prefix, &settings.values)?;
-        let description = handler.description;
+
+        let mut warnings = Vec::new();
+        let prefix = &host.extensions.http.route_prefix;
         Ok(Self {
-            executable: description.default_executable_path,
-            arguments: description.arguments,
-            working_directory: root.join(description.working_directory),
+            functions: functions(&root, prefix, &settings.values, &mut warnings)?,
+            handler: handler.description,
             mode,
-            functions,
             // Core Tools leaves alone what the environment has already set.
             settings: settings
                 .values
                 .into_iter()
                 .filter(|(name, _)| env::var_os(name).is_none())
                 .collect(),
+            warnings,
             root,
         })
     }
 }
 
+/// The methods that have a meaning: those of RFC 9110, and PATCH.
+const METHODS: [&str; 9] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+];
+
 fn functions(
     root: &Path,
     prefix: &str,
     settings: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Function>, String> {
     let unreadable = |error: io::Error| format!("{} can't be read: {error}", root.display());
     let mut functions = Vec::new();
     for entry in fs::read_dir(root).map_err(unreadable)? {
         let folder = entry.map_err(unreadable)?;
         let path = folder.path().join("function.json");
-        let Some(json) = read::<FunctionJson>(&path)? else {
+        let file = path.display();
+        let Some(json) = read::<FunctionJson>(&path, |member| {
+            warnings.push(format!("{file}: {member} is ignored: is it misspelt?"));
+        })?
+        else {
             continue;
         };
         let name = folder.file_name().to_string_lossy().into_owned();
-        let trigger =
-            trigger(json.bindings).map_err(|what| format!("{}: {what}", path.display()))?;
-        let route = trigger.route.map_or_else(|| name.clone(), |route| route.0);
+        let trigger = trigger(json.bindings).ok_or_else(|| {
+            format!(
+                "{file}: not supported here: give one binding of type httpTrigger and direction \
+                 in, one of type http and direction out, and no other"
+            )
+        })?;
+        // An empty route is none (`WebScriptHostHttpRoutesManager`).
+        let route = trigger.route.filter(|route| !route.is_empty());
+        let route = route.as_deref().unwrap_or(&name).trim_matches('/');
+        if route.contains(['{', '}', '*']) {
+            return Err(format!(
+                "{file}: the route {route:?} is a template, which is not supported here: only \
+                 literal routes are"
+            ));
+        }
+        let methods = trigger.methods.iter();
+        let methods: Vec<String> = methods.map(|method| method.to_ascii_uppercase()).collect();
+        for method in methods.iter().filter(|m| !METHODS.contains(&m.as_str())) {
+            warnings.push(format!(
+                "{file}: no method is called {method}: is it misspelt?"
+            ));
+        }
         functions.push(Function {
             route: format!("{prefix}/{route}").trim_matches('/').to_owned(),
-            methods: trigger
-                .methods
-                .iter()
-                .map(|method| method.to_ascii_uppercase())
-                .collect(),
+            methods,
             level: trigger.auth_level,
             disabled: json.disabled || disabled_by_setting(&name, settings),
             name,
@@ -133,15 +161,16 @@ fn functions(
 }
 
 /// The trigger of a function whose only other binding is the HTTP answer. Only to such a function
-/// the host passes on the request itself (`FunctionMetadata.IsHttpInAndOutFunction`).
-fn trigger(bindings: Vec<Binding>) -> Result<Binding, &'static str> {
-    let (mut triggers, others): (Vec<_>, Vec<_>) = bindings
-        .into_iter()
-        .partition(|binding| binding.kind == Kind::HttpTrigger);
-    match (triggers.pop(), triggers.len(), others.len()) {
-        (Some(trigger), 0, 1) => Ok(trigger),
-        _ => Err("not supported here: give one httpTrigger and one http binding and no other"),
-    }
+/// the host passes on the request itself (`FunctionMetadataExtensions.IsHttpInAndOutFunction`).
+fn trigger(mut bindings: Vec<Binding>) -> Option<Binding> {
+    let is = |binding: &Binding, kind: &str, direction: &str| {
+        // `BindingMetadata`: without a direction a binding is an input.
+        let found = binding.direction.as_deref().unwrap_or("in");
+        binding.kind.eq_ignore_ascii_case(kind) && found.eq_ignore_ascii_case(direction)
+    };
+    let position = bindings.iter().position(|b| is(b, "httpTrigger", "in"))?;
+    let trigger = bindings.swap_remove(position);
+    matches!(&bindings[..], [answer] if is(answer, "http", "out")).then_some(trigger)
 }
 
 /// The app setting `AzureWebJobs.NAME.Disabled` (`Utility.IsFunctionDisabled`).
@@ -153,55 +182,31 @@ fn disabled_by_setting(name: &str, settings: &BTreeMap<String, String>) -> bool 
     value.is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
 }
 
-/// The file's content, or none if there is no such file.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(format!("{} can't be read: {error}", path.display())),
-    };
-    serde_json::from_str(&text).map(Some).map_err(|error| {
-        let what = error.to_string();
-        let position = format!(" at line {} column {}", error.line(), error.column());
-        format!(
-            "{}:{}: {}",
-            path.display(),
-            error.line(),
-            what.strip_suffix(&position).unwrap_or(&what)
-        )
-    })
+/// The file's content, or none if there is no such file. Members that nothing here reads go to
+/// `ignored`.
+fn read<T: DeserializeOwned>(
+    path: &Path,
+    mut ignored: impl FnMut(String),
+) -> Result<Option<T>, String> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let file = path.display();
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{file} can't be read: {error}"))?;
+    let mut json = serde_json::Deserializer::from_str(&text);
+    serde_ignored::deserialize(&mut json, |member| ignored(member.to_string()))
+        .and_then(|content| json.end().map(|()| Some(content)))
+        .map_err(|error| format!("{file}: {error}"))
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HostJson {
-    #[serde(rename = "version")]
-    _version: Version,
+    version: String,
     custom_handler: CustomHandler,
     #[serde(default)]
     extensions: Extensions,
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Version;
-
-impl TryFrom<String> for Version {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.as_str() {
-            "2.0" => Ok(Self),
-            _ => Err(format!("version is {text:?}: give \"2.0\"")),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -214,14 +219,16 @@ struct CustomHandler {
     enable_forwarding_http_request: bool,
 }
 
+/// How to start the handler, as host.json has it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Description {
-    default_executable_path: String,
+pub struct Description {
+    pub default_executable_path: String,
     #[serde(default)]
-    arguments: Vec<String>,
+    pub arguments: Vec<String>,
+    /// Relative to the app root.
     #[serde(default)]
-    working_directory: String,
+    pub working_directory: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -262,50 +269,14 @@ struct FunctionJson {
 #[serde(rename_all = "camelCase")]
 struct Binding {
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: String,
+    direction: Option<String>,
+    /// The host loads no function with a binding that has none (`Utility.ValidateBinding`).
+    #[serde(rename = "name")]
+    _name: String,
     #[serde(default)]
     auth_level: Level,
     #[serde(default)]
     methods: Vec<String>,
-    route: Option<Route>,
-}
-
-#[derive(Deserialize, PartialEq)]
-#[serde(try_from = "String")]
-enum Kind {
-    HttpTrigger,
-    Http,
-}
-
-impl TryFrom<String> for Kind {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "httptrigger" => Ok(Self::HttpTrigger),
-            "http" => Ok(Self::Http),
-            _ => Err(format!(
-                "{text} is not supported here: only httpTrigger and http are"
-            )),
-        }
-    }
-}
-
-/// A route without parameters.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Route(String);
-
-impl TryFrom<String> for Route {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        if text.contains(['{', '}', '*']) {
-            return Err(format!(
-                "the route {text:?} is a template, which is not supported here: only literal \
-                 routes are"
-            ));
-        }
-        Ok(Self(text.trim_matches('/').to_owned()))
-    }
+    route: Option<String>,
 }

@@ -143,17 +143,19 @@ pub fn start(options: Options) -> Result<Running, String> {
         .map_err(|error| format!("{address} has no port: {error}"))?
         .port();
 
-    let built = app.root.join("Cargo.toml").is_file();
-    let executable = if built {
-        cargo::build(&app.root, &app.executable)?
+    for warning in &app.warnings {
+        options.console.host(&format!("warning: {warning}"));
+    }
+
+    let name = &app.handler.default_executable_path;
+    let file = app.root.join(name);
+    let executable = if app.root.join("Cargo.toml").is_file() {
+        cargo::build(&app.root, name)?
+    } else if file.is_file() {
+        file
     } else {
-        // A name that isn't a file here is looked for on PATH.
-        let file = app.root.join(&app.executable);
-        if file.is_file() {
-            file
-        } else {
-            PathBuf::from(&app.executable)
-        }
+        // What isn't a file here is looked for on PATH.
+        PathBuf::from(name)
     };
 
     let keys = Keys::new(&app.functions, options.master_key, options.function_key);

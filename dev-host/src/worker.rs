@@ -71,8 +71,8 @@ impl Worker {
         let id = Uuid::new_v4().to_string();
         let mut command = Command::new(executable);
         command
-            .args(&app.arguments)
-            .current_dir(&app.working_directory)
+            .args(&app.handler.arguments)
+            .current_dir(app.root.join(&app.handler.working_directory))
             .envs(app.settings.iter().map(|(name, value)| (name, value)))
             .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id)
             .env("FUNCTIONS_HTTPWORKER_ID", &id)

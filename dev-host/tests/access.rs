@@ -85,7 +85,8 @@ fn a_disabled_function_is_for_the_master_key_alone() {
     let app = TestApp::new();
     app.write(
         "Echo/function.json",
-        r#"{"disabled": true, "bindings": [{"type": "httpTrigger"}, {"type": "http"}]}"#,
+        r#"{"disabled": true, "bindings": [{"type": "httpTrigger", "name": "req"},
+            {"type": "http", "direction": "out", "name": "$return"}]}"#,
     );
     app.function("BySetting", json!({"type": "httpTrigger"}));
     app.write(
@@ -107,7 +108,9 @@ fn routes_and_methods_of_function_json() {
         "Long",
         json!({"type": "httpTrigger", "route": "/One/two/", "methods": ["get", "Put"]}),
     );
+    app.function("Empty", json!({"type": "httpTrigger", "route": ""}));
     let host = app.start();
+    assert_eq!(status(host.port(), "/api/Empty", "key"), 200);
     assert_eq!(status(host.port(), "/api/one/TWO", "key"), 200);
     assert_eq!(status(host.port(), "/api/Long", "key"), 404);
     assert_eq!(status(host.port(), "/api/one", "key"), 404);

@@ -509,21 +509,23 @@ fn what_is_wrong_with_an_app_is_told_in_one_line() {
  "customHandler": {
   "description": {"defaultExecutablePath": "h"},
   "enableForwardingHttpRequest": true}}"#;
-    let function = |trigger: &str| {
-        format!("{{\n \"bindings\": [\n  {trigger},\n  {{\"type\": \"http\"}}\n ]\n}}")
-    };
-    let trigger = r#"{"type": "httpTrigger"}"#;
+    let answer = r#"{"type": "http", "direction": "out", "name": "$return"}"#;
+    let function = |bindings: &str| format!("{{\n \"bindings\": [\n  {bindings}\n ]\n}}");
+    let trigger = r#"{"type": "httpTrigger", "direction": "in", "name": "req"}"#;
+    let with = |member: &str| trigger.replace("}", &format!(", {member}}}"));
+    let bindings = "give one binding of type httpTrigger and direction in, one of type http and \
+         direction out, and no other";
     for (file, content, expected) in [
-        ("host.json", String::new(), "host.json:1: EOF"),
+        ("host.json", String::new(), "EOF"),
         (
             "host.json",
             "{\n  \"version\": \"2.0\",\n}".to_owned(),
-            "host.json:3: trailing comma",
+            "trailing comma at line 3",
         ),
         (
             "host.json",
             good.replace("2.0", "3.0"),
-            "host.json:1: version is \"3.0\"",
+            "the version has to be \"2.0\"",
         ),
         (
             "host.json",
@@ -533,38 +535,73 @@ fn what_is_wrong_with_an_app_is_told_in_one_line() {
         (
             "host.json",
             good.replace("\"h\"", "7"),
-            "host.json:3: invalid type: integer `7`",
+            "invalid type: integer `7`, expected a string at line 3",
         ),
         (
             "host.json",
             good.replace("true", "false"),
             "enableForwardingHttpRequest",
         ),
-        ("F/function.json", "{".to_owned(), "F/function.json:1: EOF"),
+        ("F/function.json", "{".to_owned(), "EOF"),
         (
             "F/function.json",
-            function(r#"{"type": "httpTrigger", "route": "a/{id}"}"#),
-            "F/function.json:3: the route \"a/{id}\" is a template, which is not supported here",
+            "{\"bindings\": []} x".to_owned(),
+            "trailing characters",
         ),
         (
             "F/function.json",
-            function(r#"{"type": "timerTrigger"}"#),
-            "F/function.json:3: timerTrigger is not supported here",
+            function(&format!("{}, {answer}", with(r#""route": "a/{id}""#))),
+            "the route \"a/{id}\" is a template, which is not supported here",
         ),
         (
             "F/function.json",
-            function(r#"{"type": "httpTrigger", "authLevel": "everyone"}"#),
-            "F/function.json:3: authLevel is \"everyone\"",
+            function(&format!("{}, {answer}", with(r#""authLevel": "everyone""#))),
+            "authLevel is \"everyone\"",
         ),
         (
             "F/function.json",
-            function(&format!("{trigger}, {trigger}")),
-            "one httpTrigger",
+            function(&format!(
+                "{}, {answer}",
+                trigger.replace("\"name\"", "\"nam\"")
+            )),
+            "missing field `name` at line 3",
+        ),
+        ("F/function.json", function(trigger), bindings),
+        ("F/function.json", function(answer), bindings),
+        (
+            "F/function.json",
+            function(&format!("{trigger}, {answer}, {answer}")),
+            bindings,
+        ),
+        (
+            "F/function.json",
+            function(&format!("{trigger}, {trigger}, {answer}")),
+            bindings,
+        ),
+        (
+            "F/function.json",
+            function(&format!("{trigger}, {answer}").replace("httpTrigger", "timerTrigger")),
+            bindings,
+        ),
+        (
+            "F/function.json",
+            function(&format!("{trigger}, {answer}").replace("\"in\"", "\"out\"")),
+            bindings,
+        ),
+        (
+            "F/function.json",
+            function(&format!("{trigger}, {answer}").replace("\"out\"", "\"in\"")),
+            bindings,
+        ),
+        (
+            "F/function.json",
+            function(&format!("{trigger}, {answer}").replace("\"direction\": \"out\", ", "")),
+            bindings,
         ),
         (
             "local.settings.json",
             "{\n\"Values\": {\n\"A\": 1}}".to_owned(),
-            "local.settings.json:3:",
+            "invalid type: integer `1`, expected a string at line 3",
         ),
         (
             "local.settings.json",
@@ -574,13 +611,54 @@ fn what_is_wrong_with_an_app_is_told_in_one_line() {
     ] {
         let app = TestApp::new();
         app.write("host.json", good);
-        app.write("F/function.json", &function(trigger));
+        app.write(
+            "F/function.json",
+            &function(&format!("{trigger}, {answer}")),
+        );
         app.write(file, &content);
         let error = dev_host::start(app.options()).err().unwrap();
         assert!(error.contains(expected), "{error}\nshould have: {expected}");
         assert!(error.contains(&format!("/{file}:")), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
+}
+
+#[test]
+fn what_the_host_takes_but_nobody_means_is_told_at_the_start() {
+    let app = TestApp::new();
+    let lines = Lines::default();
+    let start = || {
+        dev_host::start(Options {
+            console: lines.console(),
+            ..app.options()
+        })
+        .unwrap()
+    };
+    drop(start());
+    let warnings = || {
+        let all = lines.all();
+        let found = all.into_iter().filter(|line| line.contains("warning"));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(), [""; 0]);
+
+    app.function(
+        "Typo",
+        json!({"type": "httpTrigger", "authLevl": "anonymous", "methods": ["gte", "Patch"]}),
+    );
+    let host = start();
+    let file = app.path().canonicalize().unwrap();
+    let file = file.join("Typo/function.json");
+    let warning = |what: &str| format!("host         warning: {}: {what}", file.display());
+    assert_eq!(
+        warnings(),
+        [
+            warning("bindings.0.authLevl is ignored: is it misspelt?"),
+            warning("no method is called GTE: is it misspelt?"),
+        ]
+    );
+    let request = "GTE /api/Typo HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\r\n";
+    assert_eq!(common::send(host.port(), request).status, 200);
 }
 
 #[test]

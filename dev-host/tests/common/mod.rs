@@ -60,7 +60,8 @@ impl TestApp {
         self.write("host.json", &host.to_string());
     }
 
-    pub fn function(&self, name: &str, trigger: Value) {
+    pub fn function(&self, name: &str, mut trigger: Value) {
+        trigger["name"] = json!("req");
         let answer = json!({"type": "http", "direction": "out", "name": "$return"});
         let function = json!({"bindings": [trigger, answer]});
         self.write(&format!("{name}/function.json"), &function.to_string());
