@@ -25,7 +25,6 @@ mod tls;
 mod worker;
 
 use std::{
-    fmt::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, Mutex, mpsc},
@@ -132,17 +131,14 @@ pub fn start(options: Options) -> Result<Running, String> {
     let tls = options.tls.as_ref().map(tls::config).transpose()?;
     let address = SocketAddr::new(options.address, options.port);
     let listener = TcpListener::bind(address).map_err(|error| {
-        let remedy = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "end the process that uses it, or give another port",
-            _ => "give another address or port",
-        };
-        format!("{address} can't be listened on ({error}): {remedy}")
+        format!(
+            "{address} can't be listened on ({error}): end what uses it, or give another port: \
+             `cargo start -- --port 0` takes any free one"
+        )
     })?;
-    let port = listener
+    let address = listener
         .local_addr()
-        .map_err(|error| format!("{address} has no port: {error}"))?
-        .port();
-
+        .map_err(|error| format!("{address} has no port: {error}"))?;
     for warning in &app.warnings {
         options.console.host(&format!("warning: {warning}"));
     }
@@ -196,8 +192,8 @@ pub fn start(options: Options) -> Result<Running, String> {
         "http"
     };
     let running = Running {
-        url: format!("{scheme}://{}:{port}", name_of(options.address)),
-        port,
+        url: format!("{scheme}://{address}").replace("127.0.0.1", "localhost"),
+        port: address.port(),
         host,
         stop,
         thread: Some(thread),
@@ -208,14 +204,6 @@ pub fn start(options: Options) -> Result<Running, String> {
         running.wait().and(Err(
             "the host was stopped before the handler answered".to_owned()
         ))
-    }
-}
-
-fn name_of(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(Ipv4Addr::LOCALHOST) => "localhost".to_owned(),
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
     }
 }
 
@@ -242,48 +230,47 @@ impl Running {
 
     /// What to call and with which key, for the person at the keyboard.
     pub fn greeting(&self) -> String {
-        let mut text = String::new();
-        for function in &self.host.functions {
-            self.greet(function, &mut text);
-        }
-        let _ = match self.host.auth {
-            true => writeln!(text, "Master key: {}", self.master_key()),
-            false => writeln!(text, "No key is checked."),
+        let functions = &self.host.functions;
+        let calls: String = functions.iter().map(|f| self.greet(f)).collect();
+        let keys = match self.host.auth {
+            true => format!(
+                "Master key, for every function and the Key Management API: {}\n",
+                self.master_key()
+            ),
+            false => "No key is checked.\n".to_owned(),
         };
-        text
+        calls + &keys
     }
 
-    fn greet(&self, function: &Function, text: &mut String) {
-        let url = format!("{}/{}", self.url, function.route);
-        let methods = match function.methods.as_slice() {
-            [] => "any method".to_owned(),
-            methods => methods.join(", "),
-        };
-        let state = if function.disabled { " (disabled)" } else { "" };
-        let _ = writeln!(text, "{}: [{methods}] {url}{state}", function.name);
-        let key = match (self.host.auth, function.level) {
-            (false, _) | (_, Level::Anonymous) => None,
-            (_, Level::Function) => self.function_key(&function.name),
-            (_, Level::Admin) => Some(self.master_key()),
-        };
-        let method = match function.methods.first().map(String::as_str) {
-            None | Some("GET") => String::new(),
-            Some(method) => format!(" -X {method}"),
-        };
-        let insecure = if self.url.starts_with("https") {
-            " -k"
+    fn greet(&self, function: &Function) -> String {
+        let (name, methods) = (&function.name, &function.methods);
+        let listed = if methods.is_empty() {
+            "any method".to_owned()
         } else {
-            ""
+            methods.join(", ")
         };
-        let _ = match key {
-            Some(key) => writeln!(
-                text,
-                "  key: {key}\n  curl{insecure}{method} -H {} {}",
-                quoted(&format!("x-functions-key: {key}")),
-                quoted(&url)
-            ),
-            None => writeln!(text, "  curl{insecure}{method} {}", quoted(&url)),
+        let url = format!("{}/{}", self.url, function.route);
+        let state = if function.disabled { " (disabled)" } else { "" };
+        let method = match methods.first().map(String::as_str) {
+            Some(_) if methods.iter().any(|method| method == "GET") => String::new(),
+            // With -X curl would wait for a body.
+            Some("HEAD") => " --head".to_owned(),
+            Some(method) => format!(" -X {method}"),
+            None => String::new(),
         };
+        let key = match function.level {
+            _ if !self.host.auth => None,
+            _ if function.disabled => Some(self.master_key()),
+            Level::Anonymous => None,
+            Level::Function => self.function_key(name),
+            Level::Admin => Some(self.master_key()),
+        };
+        let header = match key {
+            Some(key) => format!(" -H {}", quoted(&format!("x-functions-key: {key}"))),
+            None => String::new(),
+        };
+        let address = quoted(&url);
+        format!("{name}: [{listed}] {url}{state}\n  curl{method}{header} {address}\n")
     }
 
     /// Waits until the host ends by itself or is asked to by a signal.

@@ -1,9 +1,9 @@
 //! `cargo start`: options → host.
 
-use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+use std::{env, net::IpAddr, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use dev_host::{Console, Options, Tls, WALKTHROUGH_KEY};
+use dev_host::{Console, Options, WALKTHROUGH_KEY};
 
 /// Runs the function app in a folder behind a small Functions host: builds and starts its handler,
 /// checks keys, passes requests on. Ctrl-C ends both.
@@ -18,32 +18,22 @@ struct Arguments {
     /// The function key, for development only
     #[arg(long, default_value = WALKTHROUGH_KEY)]
     key: String,
-    /// The folder with host.json
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
-    app_root: PathBuf,
+    /// The folder with host.json [default: the nearest from the current one upwards]
+    #[arg(long, value_name = "FOLDER")]
+    app_root: Option<PathBuf>,
     /// Check no key, as `func start` does
     #[arg(long)]
     no_auth: bool,
-    /// Serve https with this certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// The private key of the certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let options = Options {
-        app_root: arguments.app_root,
+        app_root: arguments.app_root.unwrap_or_else(nearest_app_root),
         address: arguments.address,
         port: arguments.port,
         function_key: Some(arguments.key),
         auth: !arguments.no_auth,
-        tls: arguments
-            .tls_cert
-            .zip(arguments.tls_key)
-            .map(|(certificate, key)| Tls { certificate, key }),
         console: Console::stdout(),
         stop_on_signals: true,
         ..Options::default()
@@ -59,4 +49,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// As Core Tools does (`ScriptHostHelpers.GetFunctionAppRootDirectory`). Without any host.json it
+/// is the current folder, which the error then names.
+fn nearest_app_root() -> PathBuf {
+    let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let root = here.ancestors().find(|at| at.join("host.json").is_file());
+    root.unwrap_or(&here).to_owned()
 }

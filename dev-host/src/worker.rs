@@ -128,6 +128,9 @@ impl Worker {
             self.command
                 .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
                 .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string());
+            self.console.host(&format!(
+                "starting the handler on 127.0.0.1:{port}, for the host alone to call"
+            ));
             let process = Process::spawn(&mut self.command, &self.console)?;
             let process = self.process.insert(process);
             let exit = tokio::select! {

@@ -135,26 +135,59 @@ fn the_host_is_ready_when_the_handler_is() {
         (!app.starts().is_empty()).then_some(())
     });
     sleep(Duration::from_millis(300));
-    assert_eq!(host.lines.all(), [""; 0]);
+    let lines = host.lines.all();
     app.write("go", "");
-    assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
+    let environment = get(host.port(), "/api/Echo", "environment").body;
+    let port = environment
+        .lines()
+        .find_map(|line| line.strip_prefix("FUNCTIONS_CUSTOMHANDLER_PORT="))
+        .unwrap();
+    let start = format!(
+        "host         starting the handler on 127.0.0.1:{port}, for the host alone to call"
+    );
+    assert_eq!(lines, [start]);
 }
 
 #[test]
-fn the_greeting_has_a_curl_line_that_works() {
+fn the_greeting_has_curl_lines_that_work() {
     let app = TestApp::new();
-    let host = Host::ready(&app);
-    let line = host.lines.wait_for("curl ");
-    let output = Command::new("sh")
-        .args(["-c", &format!("{line} -s")])
-        .output()
-        .unwrap();
-    assert!(
-        output.stdout.starts_with(b"GET /api/Echo HTTP/1.1"),
-        "{output:?}"
+    for methods in [&["post", "put"][..], &["head"], &["put", "get"]] {
+        app.function(
+            methods[0],
+            json!({"type": "httpTrigger", "methods": methods}),
+        );
+    }
+    app.function("off", json!({"type": "httpTrigger"}));
+    app.write(
+        "local.settings.json",
+        r#"{"Values": {"AzureWebJobs.off.Disabled": "true"}}"#,
     );
-    let master = host.lines.wait_for("Master key: ");
-    let key = master.strip_prefix("Master key: ").unwrap();
+    let host = Host::ready(&app);
+    let lines = host.lines.all();
+    let calls: Vec<&String> = lines.iter().filter(|l| l.contains("curl ")).collect();
+    let expected = [
+        "GET /api/Echo HTTP/1.1",
+        "HTTP/1.1 200 OK",
+        "GET /api/off HTTP/1.1",
+        "POST /api/post HTTP/1.1",
+        "GET /api/put HTTP/1.1",
+    ];
+    assert_eq!(calls.len(), expected.len(), "{calls:?}");
+    for (line, expected) in calls.iter().zip(expected) {
+        let output = Command::new("sh")
+            .args(["-c", &format!("{line} -s --max-time 60")])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        assert!(
+            output.stdout.starts_with(expected.as_bytes()),
+            "{line}: {output:?}"
+        );
+    }
+
+    let start = "Master key, for every function and the Key Management API: ";
+    let master = host.lines.wait_for("Master key");
+    let key = master.strip_prefix(start).unwrap();
     let answer = get(host.port(), &format!("/admin/host/status?code={key}"), "");
     // The header, with the function key, hides the query.
     assert_eq!(answer.status, 401);
@@ -174,7 +207,6 @@ fn without_options_it_is_as_in_the_walkthrough() {
         ("--port", "7071"),
         ("--address", "127.0.0.1"),
         ("--key", dev_host::WALKTHROUGH_KEY),
-        ("--app-root", "."),
     ] {
         let line = help
             .lines()
@@ -208,6 +240,23 @@ fn the_app_root_can_be_elsewhere_and_the_keys_unchecked() {
     host.lines.wait_for("No key is checked.");
     assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
     assert_eq!(app.starts().len(), 1);
+}
+
+#[test]
+fn the_app_root_is_looked_for_upwards() {
+    let app = TestApp::new();
+    let below = app.path().join("src/deeper");
+    fs::create_dir_all(&below).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dev-host"));
+    command.args(["--key", "key"]).args(ANY_PORT);
+    let host = Host::run(command.current_dir(&below));
+    assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
+
+    // A folder that is given is the one that is meant.
+    command.args(["--app-root", "."]);
+    let (status, errors) = Host::run(&mut command).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(errors.contains("src/deeper has no host.json"), "{errors}");
 }
 
 #[test]
@@ -498,7 +547,10 @@ fn a_port_in_use() {
         errors.starts_with(&format!("error: 127.0.0.1:{port} can't be listened on")),
         "{errors}"
     );
-    assert!(errors.contains("give another port"), "{errors}");
+    assert!(
+        errors.ends_with("give another port: `cargo start -- --port 0` takes any free one"),
+        "{errors}"
+    );
     assert_eq!(errors.lines().count(), 1);
     assert_eq!(app.starts().len(), 0);
 }
