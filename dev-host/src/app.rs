@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     env, fs, io,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -31,6 +32,8 @@ pub struct Function {
     pub methods: Vec<String>,
     pub level: Level,
     pub disabled: bool,
+    /// Used up when the handler first answers 404 to a call of the function.
+    pub hint: Once,
 }
 
 impl App {
@@ -148,6 +151,7 @@ fn functions(
             level: trigger.auth_level,
             disabled: json.disabled || disabled_by_setting(&name, settings),
             name,
+            hint: Once::new(),
         });
     }
     if functions.is_empty() {

@@ -12,6 +12,7 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     body::{BodyStream, to_bytes_limited},
     dev::Payload,
+    http::StatusCode,
     rt,
     web::{self, Data},
 };
@@ -184,7 +185,11 @@ async fn dispatch(
                 // After the key: who has none doesn't learn that a function is disabled.
                 HttpResponse::NotFound().finish()
             } else {
-                return forwarder.forward(request, payload).await;
+                let answer = forwarder.forward(request, payload).await;
+                if answer.status() == StatusCode::NOT_FOUND {
+                    function.hint.call_once(|| hint(&host.console, function));
+                }
+                return answer;
             }
         }
         Some(_) if host.grant(request, None) != Grant::Master => {
@@ -211,4 +216,13 @@ async fn dispatch(
     };
     drain(payload).await;
     answer
+}
+
+/// A handler that knows a function by another path is the usual reason for a 404 that only the
+/// handler can have given.
+fn hint(console: &Console, function: &Function) {
+    console.host(&format!(
+        "{}: the handler answered 404 to what the host routed to it: does it serve /{}?",
+        function.name, function.route
+    ));
 }

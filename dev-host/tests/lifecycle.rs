@@ -714,6 +714,50 @@ fn what_the_host_takes_but_nobody_means_is_told_at_the_start() {
 }
 
 #[test]
+fn a_404_of_the_handler_is_pointed_out_once_for_each_function() {
+    let app = TestApp::new();
+    app.function(
+        "Other",
+        json!({"type": "httpTrigger", "route": "some/where"}),
+    );
+    let lines = Lines::default();
+    let host = dev_host::start(Options {
+        console: lines.console(),
+        ..app.options()
+    })
+    .unwrap();
+    let call = |path: &str, status: u16| {
+        let request = format!(
+            "GET /api/{path} HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\
+             x-answer: HTTP/1.1 {status} Some\r\n\r\n"
+        );
+        assert_eq!(common::send(host.port(), &request).status, status);
+    };
+    call("Echo", 200);
+    call("Nothing", 404);
+    call("Echo", 410);
+    let hints = || {
+        let all = lines.all();
+        let found = all.into_iter().filter(|l| l.contains("does it serve"));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(hints(), [""; 0]);
+    for _ in 0..2 {
+        call("Echo", 404);
+        call("some/where", 404);
+    }
+    assert_eq!(
+        hints(),
+        [
+            "host         Echo: the handler answered 404 to what the host routed to it: does it \
+             serve /api/Echo?",
+            "host         Other: the handler answered 404 to what the host routed to it: does it \
+             serve /api/some/where?",
+        ]
+    );
+}
+
+#[test]
 fn what_is_missing_is_told_in_one_line() {
     let app = TestApp::new();
     fs::remove_file(app.path().join("host.json")).unwrap();
