@@ -117,7 +117,9 @@ fn functions(
         let path = folder.path().join("function.json");
         let file = path.display();
         let Some(json) = read::<FunctionJson>(&path, |member| {
-            warnings.push(format!("{file}: {member} is ignored: is it misspelt?"));
+            warnings.push(format!(
+                "{file}: {member} has no effect here: is it misspelt?"
+            ));
         })?
         else {
             continue;

@@ -705,7 +705,7 @@ fn what_the_host_takes_but_nobody_means_is_told_at_the_start() {
     assert_eq!(
         warnings(),
         [
-            warning("bindings.0.authLevl is ignored: is it misspelt?"),
+            warning("bindings.0.authLevl has no effect here: is it misspelt?"),
             warning("no method is called GTE: is it misspelt?"),
         ]
     );
