@@ -24,7 +24,7 @@ use actix_web::{
     error::InternalError,
     guard::fn_guard,
     http::{
-        ConnectionType, Method,
+        ConnectionType, KeepAlive, Method,
         header::{self, HeaderName},
     },
     middleware::{Next, from_fn},
@@ -48,11 +48,9 @@ const DEFAULT_PORT: u16 = 3000;
 /// The host's `extensions.http.routePrefix`, by default.
 const ROUTE_PREFIX: &str = "api";
 
-/// How long a connection may idle, before its first request as well as between two. The host
-/// keeps its own idle connections for 60 s (.NET's `SocketsHttpHandler`) and does not repeat a
-/// request with a body that meets a closing one: the handler must never be the first to hang up.
-/// The host being the only client, there is nothing to gain from a tighter bound.
-const IDLE: Duration = Duration::from_secs(300);
+/// How long a new connection may go without a whole request head. The host keeps connections that
+/// it has not used yet for 60 s (.NET's `SocketsHttpHandler`).
+const FIRST_REQUEST: Duration = Duration::from_secs(300);
 
 /// Between a stop signal and the closing of what is idle: connections on which a request is just
 /// on its way still get the answer, with the word that it is the last one. New connections are
@@ -114,8 +112,11 @@ async fn serve(port: u16, function: fn(&mut ServiceConfig)) -> Result<(), String
     // An instance has one or two cores and shares them with the host, which does more for each
     // request than the handler does: a second worker has nothing to win (benches/README.md).
     .workers(1)
-    .keep_alive(IDLE)
-    .client_request_timeout(IDLE)
+    // The handler must never be the first to hang up: the host does not repeat a request with a
+    // body that meets a closing connection. It gives up connections that idle for 60 s, and being
+    // the only client it leaves none behind.
+    .keep_alive(KeepAlive::Os)
+    .client_request_timeout(FIRST_REQUEST)
     .shutdown_timeout(FINISH_SECS)
     .shutdown_signal({
         let stopping = Arc::clone(&stopping);
