@@ -1,5 +1,7 @@
 //! build.sh and .funcignore: what is published, and that it runs anywhere.
 
+#[path = "support/checkout.rs"]
+mod checkout;
 #[path = "support/core_tools.rs"]
 mod core_tools;
 
@@ -12,31 +14,10 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A checkout: the files that git has or would add, in a folder of their own.
+/// A copy of the project in a folder of its own.
 fn checkout() -> TempDir {
     let folder = TempDir::new().expect("a folder");
-    let files = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("git is there");
-    assert!(files.status.success(), "{files:?}");
-    let files = String::from_utf8(files.stdout).expect("UTF-8");
-    for file in files.split_terminator('\0') {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        // What is deleted but not committed yet is listed too.
-        if source.exists() {
-            put(folder.path(), file, &fs::read(&source).expect("a file"));
-            let mode = fs::metadata(&source).expect("a file").permissions();
-            fs::set_permissions(folder.path().join(file), mode).expect("ours");
-        }
-    }
+    checkout::copy_to(folder.path());
     folder
 }
 

@@ -7,6 +7,8 @@
 
 #[path = "provision/azure.rs"]
 mod azure;
+#[path = "support/checkout.rs"]
+mod checkout;
 #[path = "support/core_tools.rs"]
 mod core_tools;
 #[path = "provision/http.rs"]

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     azure::{Azure, MASTER_KEY, STORAGE_KEY},
-    core_tools,
+    checkout, core_tools,
     http::{Reply, Request, Server, tls},
 };
 
@@ -345,22 +345,11 @@ impl World {
 
     /// The files that git keeps, and a build that is done.
     fn install_project(&self) {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let files = Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-            .current_dir(root)
-            .output()
-            .expect("git, to tell which files belong to the project");
-        for file in String::from_utf8(files.stdout).unwrap().lines() {
-            // It has the secrets in it that files are searched for.
-            if file.starts_with("tests/provision") {
-                continue;
-            }
-            let target = self.path("project").join(file);
-            fs::create_dir_all(target.parent().unwrap()).unwrap();
-            fs::copy(root.join(file), target).unwrap();
-        }
         let project = self.path("project");
+        checkout::copy_to(&project);
+        // They have the secrets in them that files are searched for.
+        fs::remove_file(project.join("tests/provision.rs")).unwrap();
+        fs::remove_dir_all(project.join("tests/provision")).unwrap();
         write_executable(&project.join("handler"), stripped_handler());
         write_executable(&project.join("build.sh"), b"#!/bin/sh\necho built\n");
     }
