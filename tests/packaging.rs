@@ -12,6 +12,7 @@ use std::{
     process::{Command, Output},
 };
 
+use regex::Regex;
 use tempfile::TempDir;
 
 /// A copy of the project in a folder of its own.
@@ -239,7 +240,29 @@ fn the_executable_is_static_reproducible_silent_on_its_machine_and_runs_out_of_t
     }
     assert!(!contains("registry/src"));
 
+    has_the_size_that_the_readme_says(folders[0].path());
     answers_out_of_the_zip(folders[0].path());
+}
+
+/// The README's own commands, to the tenth of a MB; another toolchain may make one of a difference.
+fn has_the_size_that_the_readme_says(folder: &Path) {
+    let readme = include_str!("../README.md");
+    let said = Regex::new(r"(?m)^([0-9.]+) MB and ([0-9.]+) MB\.").expect("ours");
+    let said = said.captures(readme).expect("the sizes");
+    for (index, beginning) in [(1, "wc -c "), (2, "zip ")] {
+        let mut commands = readme.lines().filter(|line| line.starts_with(beginning));
+        let command = commands.next().expect("a command");
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(folder)
+            .output()
+            .expect("sh is there");
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let bytes = stdout.split_whitespace().next().expect("a number");
+        let bytes: f64 = bytes.parse().expect("a number");
+        let said: f64 = said[index].parse().expect("a number");
+        assert!((bytes / 1e6 - said).abs() < 0.15, "{command}: {stdout}");
+    }
 }
 
 /// Publishes the folder to a host of its own.
