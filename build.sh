@@ -16,11 +16,11 @@ fail() {
 }
 
 # Paths that .funcignore can't keep out of what is published (it says why): those that go on from
-# one of its three, and those without any letter, digit or underscore.
+# one of its patterns, and those without any letter, digit or underscore.
 refuse_strays() {
   local strays
-  strays=$(find . -path ./.git -prune -o -path ./target -prune -o ! -type d \( \
-    -path './handler?*' -o -path './host.json?*' -o -path './RandomNumber/function.json?*' \
+  strays=$(find . -path ./.git -prune -o -path './target/*/*' -prune -o ! -type d \( \
+    -path './handler?*' -o -path './host.json?*' -o -path './*/function.json?*' \
     -o ! -path '*[0-9A-Za-z_]*' \) -print)
   [[ -z $strays ]] ||
     fail 'these files could be published along with the handler: move them away or rename' \

@@ -47,6 +47,8 @@ fn refusal(output: &Output) -> String {
 #[test]
 fn exactly_three_files_go() {
     let folder = checkout();
+    // Whatever else lies about. The folder of another function would go as well, for to the host
+    // each folder with a function.json is one.
     for file in [
         "handler",
         "target/release/handler",
@@ -62,6 +64,11 @@ fn exactly_three_files_go() {
         "4913",
         "host2.json",
         "RandomNumber2/x",
+        "RandomNumber2/function/json",
+        "RandomNumber2/my-function.json",
+        "function.json",
+        "target/debug/function.json",
+        "src/nested/function.json",
         "RandomNumber/x",
         "RandomNumber/nested/function.json",
         "nested/handler",
@@ -103,7 +110,7 @@ fn files_that_would_slip_through_are_refused() {
         "handlers",
         "handler_old",
         "host.jsonc",
-        "RandomNumber/function.json5",
+        "Other/function.json5",
     ];
 
     for stray in [
@@ -116,6 +123,9 @@ fn files_that_would_slip_through_are_refused() {
         "host.json-2026",
         "RandomNumber/function.json.orig",
         "RandomNumber/function.json~",
+        "Other/function.json-old",
+        "target/function.json.bak",
+        ".hidden/function.json/x",
         "---",
         "é",
     ]
