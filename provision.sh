@@ -12,11 +12,26 @@
 #
 # Runs on bash 3.2 (macOS) and later.
 
+[ -n "${BASH_VERSION-}" ] || { echo 'provision.sh: run it with bash: ./provision.sh' >&2; exit 2; }
+# Started as `sh`, bash lacks some of what is used here.
+set +o posix
 set -euo pipefail
+
+# --- The function: all that differs from one to another -----------------------------------------
+
+# The folder of function.json, and so the function's name. The names in Azure follow from it.
+function_name=RandomNumber
+# How the check at the end calls it: options of curl. None stand for a plain GET; a POST takes for
+# example (--header 'Content-Type: application/json' --data '{"name":"Ada"}').
+check_options=()
+# What it then answers: an extended regular expression.
+check_answer='^\{"value":[1-9][0-9]{0,2}\}$'
+
+# ------------------------------------------------------------------------------------------------
 
 usage() {
   cat <<USAGE
-Creates the RandomNumber function in Azure, publishes it, sets its access key and checks it.
+Creates the $function_name function in Azure, publishes it, sets its access key and checks it.
 Running it again changes nothing that is in place already.
 
 Usage: ./provision.sh [OPTION]...
@@ -41,7 +56,6 @@ PROVISION_TIMEOUT is the longest wait for Azure in one step, in seconds ($defaul
 USAGE
 }
 
-default_group=rg-random-number
 default_location=westus2
 default_timeout=300
 # The name of the key that each function is born with. Setting it replaces the generated value;
@@ -50,8 +64,6 @@ default_key_name=default
 # The walkthrough's own, published in its text.
 default_key_value=d0c5atM1cr0s0ft
 
-# The folder of function.json, and so the function's name.
-function_name=RandomNumber
 # Marks what this script has created, so that it deletes nothing else.
 tag_name=created-by
 tag_value=random-number-provision.sh
@@ -75,9 +87,12 @@ main() {
     delete_all
     return
   fi
+  cd "$(dirname "${BASH_SOURCE[0]}")"
+  [[ -f $function_name/function.json ]] ||
+    refuse "there is no $function_name/function.json: in provision.sh, set function_name to the" \
+      "name of the function's folder"
   check_prerequisites
   derive_names
-  cd "$(dirname "${BASH_SOURCE[0]}")"
   announce
   step 'Resource group and storage account' create_storage
   step 'Function app' create_app
@@ -91,6 +106,18 @@ main() {
 # --- Arguments ----------------------------------------------------------------------------------
 
 read_arguments() {
+  # The commands that this script starts have no business with the key: what they get in their
+  # environment, others can read in /proc. Not even if a variable of that name was exported.
+  unset key_value master_key http_body answer
+  key_value=${PROVISION_KEY_VALUE-$default_key_value}
+  unset PROVISION_KEY_VALUE
+
+  # random-number for RandomNumber. A group's name has 90 characters at most.
+  name_in_words=$(printf %s "$function_name" |
+    LC_ALL=C sed -e 's/\([a-z0-9]\)\([A-Z]\)/\1-\2/g' -e 's/[_-][_-]*/-/g' |
+    tr '[:upper:]' '[:lower:]')
+  default_group=rg-${name_in_words:0:87}
+
   subscription=${PROVISION_SUBSCRIPTION-}
   group=${PROVISION_RESOURCE_GROUP-$default_group}
   location=${PROVISION_LOCATION-$default_location}
@@ -99,13 +126,8 @@ read_arguments() {
   storage=${PROVISION_STORAGE-}
   key_name=${PROVISION_KEY_NAME-$default_key_name}
   timeout=${PROVISION_TIMEOUT-$default_timeout}
-  # The commands that this script starts have no business with the key: what they get in their
-  # environment, others can read in /proc. Not even if a variable of that name was exported.
-  unset key_value master_key http_body answer
-  key_value=${PROVISION_KEY_VALUE-$default_key_value}
-  unset PROVISION_KEY_VALUE
-
   local key_file=''
+  key_origin=PROVISION_KEY_VALUE
   dry_run=false delete=false yes=false
   while [[ $# -gt 0 ]]; do
     case $1 in
@@ -122,7 +144,7 @@ read_arguments() {
       --app) app=$2 ;;
       --storage) storage=$2 ;;
       --key-name) key_name=$2 ;;
-      --key-file) key_file=$2 ;;
+      --key-file) key_file=$2 key_origin="--key-file '$2'" ;;
       --dry-run) dry_run=true ;;
       --delete) delete=true ;;
       --yes) yes=true ;;
@@ -138,10 +160,12 @@ read_arguments() {
     esac
   done
 
-  if [[ -n $key_file ]]; then
+  if [[ $key_origin != PROVISION_KEY_VALUE ]]; then
     [[ $key_file != - ]] || key_file=/dev/stdin
     # The substitution drops the newline that editors put at the end of a file.
-    key_value=$(cat -- "$key_file") || refuse "--key-file: the access key can't be read"
+    key_value=$(cat -- "$key_file" 2>/dev/null) ||
+      refuse "$key_origin can't be read: give a file with the access key's value, or - for" \
+        'standard input'
   fi
   # As Azure writes it: "West US 2" is westus2.
   location=$(printf %s "$location" | tr '[:upper:]' '[:lower:]' | tr -d ' ')
@@ -169,8 +193,11 @@ check_arguments() {
       'at the beginning'
   [[ $timeout =~ ^[1-9][0-9]{0,4}$ ]] ||
     refuse "PROVISION_TIMEOUT is '$timeout': give seconds, from 1 to 99999"
+  [[ -n $key_value ]] ||
+    refuse "$key_origin is empty: give the access key's value, or leave it out for" \
+      "the walkthrough's"
   # A key travels in a header, which holds one line, has no agreed encoding beyond ASCII and
-  # loses the spaces at its ends; and an empty key is no key. The value itself is not shown.
+  # loses the spaces at its ends. The value itself is not shown.
   [[ $key_value =~ ^[!-~]([\ -~]*[!-~])?$ ]] ||
     refuse "the access key's value: give printable ASCII characters, with no line break and" \
       'with no space at either end'
@@ -263,13 +290,16 @@ how_to_install() {
 # --- Names --------------------------------------------------------------------------------------
 
 derive_names() {
-  # Azure takes Group and group for the same.
-  local hash
+  local hash from=$subscription/$group words=${name_in_words:0:49} letters=${name_in_words//-/}
+  # A name that is cut short still differs from another one with the same beginning.
+  [[ ${#letters} -le 14 ]] || from+=/$function_name
   # What --delete has to be told again.
   given_names=${app:+ --app $app}${storage:+ --storage $storage}
-  hash=$(short_hash "$(printf '%s/%s' "$subscription" "$group" | tr '[:upper:]' '[:lower:]')")
-  app=${app:-random-number-$hash}
-  storage=${storage:-randomnumber$hash}
+  # Azure takes Group and group for the same.
+  hash=$(short_hash "$(printf %s "$from" | tr '[:upper:]' '[:lower:]')")
+  # Of at most 60 characters and of at most 24, along with the 10 of the hash.
+  app=${app:-${words%-}-$hash}
+  storage=${storage:-${letters:0:14}$hash}
   # Left to itself, az makes another one up at each attempt. It can't be named after the app,
   # whose name can be longer and have letters that a container's can't.
   container=app-package-$(short_hash "$(printf %s "$app" | tr '[:upper:]' '[:lower:]')")
@@ -289,7 +319,7 @@ announce() {
   local mode=''
   ! $dry_run || mode=' (dry run: nothing is changed)'
   cat <<SUMMARY
-RandomNumber in Azure$mode
+$function_name in Azure$mode
   subscription     $subscription
   resource group   $group
   location         $location
@@ -497,7 +527,7 @@ assign_key() {
         fail "the host refuses this value for the key $key_name (status 400)." \
           "A host that asks for strict identifiable secrets takes only keys with" \
           "Azure's checksum: turn its feature flag off, or have Azure generate a key" \
-          'in the portal (Functions, RandomNumber, Function Keys) and use that one.'
+          "in the portal (Functions, $function_name, Function Keys) and use that one."
         ;;
       401)
         fail 'the host refuses the master key (status 401): it may just have been' \
@@ -558,7 +588,7 @@ check_endpoint() {
 expect() {
   local deadline=$((SECONDS + timeout)) refusals=0
   while :; do
-    request GET "$3" "$4"
+    request '' "$3" "$4" '' ${check_options[@]+"${check_options[@]}"}
     [[ $http_status != "$1" ]] || break
     case $http_status in
       # The host may restart still, or once more.
@@ -576,8 +606,8 @@ expect() {
   [[ $http_status == "$1" ]] ||
     fail "the function called $2 answers status $http_status, not $1" "$(said)" "${hint-}"
   if [[ $1 == 200 ]]; then
-    [[ $http_body =~ ^\{\"value\":([1-9][0-9]{0,2})\}$ ]] ||
-      fail "the function called $2 answers '$http_body', not a value from 1 to 999"
+    [[ $http_body =~ $check_answer ]] ||
+      fail "the function called $2 answers '$http_body', which does not match $check_answer"
     say "$2: $1, $http_body"
   else
     say "$2: $1"
@@ -589,7 +619,8 @@ sum_up() {
     printf '\nNothing was changed.\n'
     return
   fi
-  local show_key
+  local show_key call='curl --header @-'
+  [[ ${#check_options[@]} -eq 0 ]] || call+=$(printf ' %q' "${check_options[@]}")
   show_key="az functionapp function keys list --subscription $subscription"
   show_key+=" --resource-group '$group' --name $app --function-name $function_name"
   show_key+=" --query '\"$key_name\"' --output tsv"
@@ -606,7 +637,7 @@ Its access key is printed by
 and can be used without being shown or stored:
 
   $show_key |
-    sed 's/^/x-functions-key: /' | curl --header @- $url
+    sed 's/^/x-functions-key: /' | $call $url
 
 To delete everything:
 
@@ -722,15 +753,17 @@ change() {
 
 # --- HTTP ---------------------------------------------------------------------------------------
 
-# request METHOD URL [KEY [BODY]]: leaves $http_status, 000 for no answer at all, and $http_body.
+# request METHOD URL [KEY [BODY [OPTION]...]]: leaves $http_status, 000 for no answer at all, and
+# $http_body. An empty METHOD is the one that curl's OPTIONs ask for.
 #
-# curl gets all of it by standard input, for the key can be in any part. Settings of the user's own
-# (~/.curlrc) are left aside: they could write the key somewhere.
+# curl gets all but these by standard input, for the key can be in any part. Settings of the user's
+# own (~/.curlrc) are left aside: they could write the key somewhere.
 request() {
   local answer
   answer=$(
     {
-      printf 'request = "%s"\nurl = "%s"\n' "$1" "$(quoted "$2")"
+      [[ -z $1 ]] || printf 'request = "%s"\n' "$1"
+      printf 'url = "%s"\n' "$(quoted "$2")"
       if [[ -n ${3-} ]]; then
         printf 'header = "x-functions-key: %s"\n' "$(quoted "$3")"
       fi
@@ -739,7 +772,7 @@ request() {
         printf 'data-binary = "%s"\n' "$(quoted "$4")"
       fi
     } | curl --disable --config - --globoff --silent --show-error --max-time 60 \
-      --write-out '\n%{http_code}' 2>"$errors"
+      --write-out '\n%{http_code}' "${@:5}" 2>"$errors"
   ) || true
   http_status=${answer##*$'\n'}
   http_body=${answer%$'\n'*}

@@ -42,6 +42,25 @@ const GROUP: &str = "Microsoft.Resources/resourceGroups";
 /// No word of the sources, so that it is only found where it has been put.
 const KEY: &str = "Zq3-walk8through";
 
+/// A custom handler that greets whom a POST names.
+const GREETING: &str = r#"#!/usr/bin/env python3
+import json, os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Greeting(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(('{"greeting":"Hello, %s"}' % body["name"]).encode())
+
+HTTPServer(("127.0.0.1", int(os.environ["FUNCTIONS_CUSTOMHANDLER_PORT"])), Greeting).serve_forever()
+"#;
+
 #[test]
 fn from_nothing_to_a_verified_endpoint() {
     let world = World::new();
@@ -87,6 +106,137 @@ fn from_nothing_to_a_verified_endpoint() {
     let records = world.records();
     let of = |tool: &str| records.keys().filter(|name| name.starts_with(tool)).count();
     assert!(of("az.") >= 10 && of("curl.") >= 5 && of("func.") >= 2);
+    world.check();
+}
+
+/// What stands in the README's section on another function is all that it takes.
+#[test]
+fn another_function_brings_its_own_names() {
+    let world = World::new();
+    let first = world.run(&["--dry-run"]).succeeds();
+    // A new version must find again what an earlier one has made.
+    for name in [
+        "rg-random-number",
+        "random-number-a042886a3c",
+        "randomnumbera042886a3c",
+    ] {
+        assert!(first.stdout.contains(&format!(" {name}\n")), "{first}");
+    }
+    world.replace_function("Greeting", GREETING);
+    world
+        .run(&[])
+        .fails("there is no RandomNumber/function.json: in provision.sh, set function_name to");
+    assert!(world.azure.state().names(GROUP).is_empty());
+
+    world.edit(
+        "provision.sh",
+        "\nfunction_name=RandomNumber\n",
+        "\nfunction_name=Greeting\n",
+    );
+    let options = r#"(--header 'Content-Type: application/json' --data '{"name":"Ada"}')"#;
+    world.edit(
+        "provision.sh",
+        "\ncheck_options=()\n",
+        &format!("\ncheck_options={options}\n"),
+    );
+    let outcome = world
+        .run(&[])
+        .fails(r#"answers '{"greeting":"Hello, Ada"}', which does not match ^\{"value""#);
+    assert!(!outcome.to_string().contains("RandomNumber"), "{outcome}");
+
+    let old = r#"'^\{"value":[1-9][0-9]{0,2}\}$'"#;
+    world.edit("provision.sh", old, r#"'"Hello, Ada"'"#);
+    let second = world.run(&[]).succeeds();
+    assert!(second.stdout.starts_with("Greeting in Azure\n"), "{second}");
+    let state = world.azure.state();
+    assert_eq!(state.names(GROUP), ["rg-greeting"]);
+    assert!(state.names(SITE)[0].starts_with("greeting-"));
+    assert!(state.names(STORAGE)[0].starts_with("greeting"));
+    // The host lets POST alone through.
+    let calls = state
+        .front_calls
+        .iter()
+        .filter(|call| call.path == "/api/Greeting");
+    assert!(calls.clone().count() >= 4 && calls.clone().all(|call| call.method == "POST"));
+    drop(state);
+    let (_, call) = second.stdout.split_once("can be used without").unwrap();
+    let call = call.split("\n\n").nth(1).unwrap();
+    let called = world.shell(call).succeeds();
+    assert_eq!(called.stdout, r#"{"greeting":"Hello, Ada"}"#);
+
+    world.azure.state().front_faults = vec![FrontFault {
+        method: "PUT",
+        path: "/admin/",
+        key: None,
+        times: 1,
+        status: Some(400),
+    }];
+    let refused = world.run(&[]).fails("(Functions, Greeting, Function Keys)");
+    let help = world.run(&["--help"]).succeeds();
+    assert!(help.stdout.contains("the Greeting function"), "{help}");
+    assert!(
+        help.stdout
+            .contains("PROVISION_RESOURCE_GROUP; rg-greeting)"),
+        "{help}"
+    );
+    for outcome in [second, refused, help] {
+        let outcome = outcome.to_string().to_lowercase();
+        assert!(!outcome.contains("random"), "{outcome}");
+    }
+    world.check();
+}
+
+/// Two names with the same beginning, as long as the Functions host allows, are told apart.
+#[test]
+fn a_long_name_is_cut_to_what_azure_takes() {
+    let world = World::new();
+    let names_for = |function: &str| {
+        let from = fs::read_to_string(world.path("project/provision.sh")).unwrap();
+        let from = from
+            .lines()
+            .find(|line| line.starts_with("function_name="))
+            .unwrap();
+        world.edit(
+            "provision.sh",
+            &format!("\n{from}\n"),
+            &format!("\nfunction_name={function}\n"),
+        );
+        let function = world.path("project").join(function);
+        fs::create_dir_all(&function).unwrap();
+        fs::write(function.join("function.json"), "{}").unwrap();
+        // In a group that both are put into.
+        let outcome = world
+            .run(&["--resource-group", "shared", "--dry-run"])
+            .succeeds();
+        ["app  ", "account  "].map(|label| {
+            let (_, name) = outcome.stdout.split_once(label).unwrap();
+            name.lines().next().unwrap().trim().to_owned()
+        })
+    };
+    // A hyphen is where the app's name is cut.
+    let long = format!("{}_{}", "a".repeat(48), "Ab".repeat(39));
+    let names = ["HTTPTrigger_2", &long, &format!("{}c", &long[..126])].map(|function| {
+        let [app, storage] = names_for(function);
+        let (words, hash) = app.rsplit_once('-').unwrap();
+        assert!(
+            storage.ends_with(hash) && hash.len() == 10,
+            "{app} {storage}"
+        );
+        [
+            words.to_owned(),
+            storage[..storage.len() - 10].to_owned(),
+            app,
+            storage,
+        ]
+    });
+    assert_eq!(names[0][..2], ["httptrigger-2", "httptrigger2"]);
+    for [words, letters, ..] in &names[1..] {
+        assert_eq!([words, letters], [&"a".repeat(48), &"a".repeat(14)]);
+    }
+    assert_ne!(names[1], names[2]);
+    let outcome = world.run(&["--dry-run"]).succeeds();
+    let (_, group) = outcome.stdout.split_once("resource group   rg-").unwrap();
+    assert_eq!(group.lines().next().unwrap().len(), 87);
     world.check();
 }
 
@@ -472,15 +622,37 @@ fn what_azure_would_refuse_is_refused_first() {
         ),
         (["--plan", "premium"], "give flex or consumption"),
         (["--location", "west;us"], "az account list-locations"),
-        (["--key-file", "missing"], "the access key can't be read"),
+        (
+            ["--key-file", "missing"],
+            "--key-file 'missing' can't be read: give a file with the access key's value",
+        ),
+        (
+            ["--key-file", "project"],
+            "--key-file 'project' can't be read",
+        ),
+        (["--key-file", ""], "--key-file '' can't be read"),
+        (
+            ["--key-file", "-"],
+            "--key-file '-' is empty: give the access key's value",
+        ),
     ] {
-        world.run(&arguments).fails(rule);
+        let outcome = world.run(&arguments).fails(rule);
+        assert_eq!(outcome.status, Some(2), "{outcome}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
     }
+    world
+        .run_with_key("", &[])
+        .fails("PROVISION_KEY_VALUE is empty: give the access key's value, or leave it out");
+    let outcome = world
+        .shell("dash project/provision.sh")
+        .fails("provision.sh: run it with bash: ./provision.sh\n");
+    assert_eq!(outcome.status, Some(2), "{outcome}");
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
     world
         .run(&["--nonsense"])
         .fails("unknown option '--nonsense'");
     world.run(&["--app"]).fails("--app needs a value");
-    for value in ["", " a", "a ", "a\nb", "a\tb", "é", "a\u{7f}"] {
+    for value in [" a", "a ", "a\nb", "a\tb", "é", "a\u{7f}"] {
         let mut command = world.provision(&[]);
         let output = command.env("PROVISION_KEY_VALUE", value).output().unwrap();
         Outcome::from(output).fails("give printable ASCII characters, with no line break");
@@ -493,6 +665,9 @@ fn what_azure_would_refuse_is_refused_first() {
 
 #[test]
 fn odd_key_values() {
+    // Those of the script that can have a secret in them.
+    const VARIABLES: [&str; 4] = ["answer", "http_body", "key_value", "master_key"];
+
     let world = World::new();
     // By a file, which ends with a newline as files do; by standard input; by the environment.
     let values = [
@@ -524,7 +699,7 @@ fn odd_key_values() {
 
     let mut command = world.provision(&[]);
     // A variable that is exported already stays so when a script sets it.
-    for name in ["answer", "http_body", "key_value", "master_key"] {
+    for name in VARIABLES {
         command.env(name, "x");
     }
     let output = command
@@ -535,6 +710,15 @@ fn odd_key_values() {
 
     for value in values {
         world.check_secrets(value, &[&first, &second, &third]);
+    }
+    for (name, record) in world.records() {
+        for variable in VARIABLES {
+            let exported = format!("\n{variable}=");
+            assert!(
+                !record.contains(&exported),
+                "{variable} is there for {name}"
+            );
+        }
     }
     world.check();
 }

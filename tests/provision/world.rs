@@ -249,6 +249,27 @@ impl World {
         outcome
     }
 
+    /// Puts another function in the place of RandomNumber, which takes POST alone.
+    pub fn replace_function(&self, name: &str, handler: &str) {
+        let project = self.path("project");
+        fs::rename(project.join("RandomNumber"), project.join(name)).unwrap();
+        self.edit(
+            &format!("{name}/function.json"),
+            r#"["get", "post"]"#,
+            r#"["post"]"#,
+        );
+        write_executable(&project.join("handler"), handler.as_bytes());
+    }
+
+    /// Puts something else in the place of what a file of the project has once.
+    #[track_caller]
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let file = self.path("project").join(file);
+        let content = fs::read_to_string(&file).unwrap();
+        assert_eq!(content.matches(from).count(), 1, "{from:?} in {file:?}");
+        fs::write(file, content.replace(from, to)).unwrap();
+    }
+
     /// A line of shell.
     pub fn shell(&self, line: &str) -> Outcome {
         let mut command = Command::new("sh");
@@ -307,7 +328,7 @@ impl World {
     /// Each tool is a small script that notes its arguments and its environment down and then
     /// becomes the real one. There is nothing else on the PATH.
     fn install_tools(&self) {
-        for shell in ["bash", "sh"] {
+        for shell in ["bash", "dash", "sh"] {
             symlink(find(shell), self.path("bin").join(shell)).unwrap();
         }
         for name in TOOLS {
