@@ -481,6 +481,26 @@ fn a_host_that_does_not_come_round_ends_the_step() {
     world.check();
 }
 
+/// The call is made to fail once only, so a script that asked again would go on.
+#[test]
+fn a_host_that_may_not_be_asked_after_is_not_waited_for() {
+    let world = World::new();
+    world.run(&[]).succeeds();
+    world.azure.state().calls.clear();
+    world.run(&[]).succeeds();
+    let calls = world.azure.state().calls.clone();
+    let next = calls
+        .iter()
+        .position(|call| call.path.ends_with("/listkeys"));
+    let index = next.expect("the master key is asked for") - 1;
+    world.azure.fail_call(index, Fault::Status(403));
+    world
+        .run(&[])
+        .fails("step 3 (Wait for the host): the state of the app is not to be had:")
+        .fails("AuthorizationFailed");
+    world.check();
+}
+
 #[test]
 fn publishing_is_tried_again() {
     let world = World::new();

@@ -765,7 +765,12 @@ impl Shared {
         let reply = match state.fault.take() {
             Some((0, Fault::Status(status))) => {
                 let message = format!("Failed on purpose, by status {status}.");
-                error(status, "TestFault", &message).with("Retry-After", "0")
+                // By its code the script tells that waiting is of no use.
+                let code = match status {
+                    403 => "AuthorizationFailed",
+                    _ => "TestFault",
+                };
+                error(status, code, &message).with("Retry-After", "0")
             }
             Some((0, Fault::Lost)) => Reply::HangUp,
             Some((0, Fault::AnswerLost)) => {
