@@ -1,8 +1,8 @@
 //! The figures: the handler beside the least that could answer the same bytes, and beside the
 //! same function on other runtimes.
 //!
-//!     cargo bench              # 5 minutes
-//!     cargo bench -- --quick   # less than 2
+//!     cargo bench              # 7 minutes
+//!     cargo bench -- --quick   # less than 3
 //!     cargo bench -- --long    # endurance, in place of the figures
 //!
 //! It builds what is published (`build.sh`) and prints tables in Markdown. Whatever is compared
