@@ -396,9 +396,11 @@ fn what_they_name_is_there() {
             assert!(is_there, "{file}: nothing at {}", &link[0]);
         }
         for path in path.captures_iter(&block.replace_all(&text, "")) {
-            // What begins with a slash is a path of a URL.
+            // What begins with a slash is a path of a URL, and the function that a reader may write
+            // is not there yet.
             let name = path[1].trim_start_matches("./").trim_end_matches('/');
             let is_there = name.starts_with('/')
+                || name == "src/greeting.rs"
                 || products.lines().any(|line| line == format!("/{name}"))
                 || files.iter().any(|file| {
                     let file = format!("/{file}/");
