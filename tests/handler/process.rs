@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::client::{ENDPOINT, Ended, Handler, PATIENCE, handler, listeners};
+use crate::client::{ENDPOINT, Ended, Handler, PATIENCE, handler, listeners, wait_until};
 
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
@@ -172,11 +172,9 @@ fn finishes_the_requests_in_flight_and_takes_no_new_connection() {
     // Its head has been read when an invocation that came later has been answered.
     assert_eq!(handler.get(ENDPOINT).status, 200);
     handler.signal("TERM");
-    let begin = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-        assert!(begin.elapsed() < PATIENCE, "still accepts");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("it accepts no more", || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
+    });
     connection.send("dy");
     let answer = connection.answer();
     assert_eq!(answer.status, 200);
