@@ -29,7 +29,7 @@ use actix_web::{
     },
     middleware::{Next, from_fn},
     rt::{
-        System,
+        self, System,
         signal::unix::{SignalKind, signal},
         time::sleep,
     },
@@ -130,6 +130,7 @@ async fn serve(port: u16, function: fn(&mut ServiceConfig)) -> Result<(), String
     .bind((Ipv4Addr::LOCALHOST, port))
     .map_err(|error| cannot_listen(port, &error))?;
 
+    rt::spawn(give_memory_back());
     for address in server.addrs() {
         info!("listening on http://{address}");
     }
@@ -141,6 +142,20 @@ async fn serve(port: u16, function: fn(&mut ServiceConfig)) -> Result<(), String
         Ok(())
     } else {
         Err("the server ended without having been asked to".to_owned())
+    }
+}
+
+/// Gives unused memory back to the system. Left to itself, glibc returns only what lies at the end
+/// of a heap, and a crowd of connections would be paid for until the handler ends.
+async fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    loop {
+        unsafe extern "C" {
+            safe fn malloc_trim(pad: usize) -> i32;
+        }
+        // After 10,000 connections one time takes 5 ms, otherwise next to nothing.
+        sleep(Duration::from_secs(10)).await;
+        malloc_trim(0);
     }
 }
 

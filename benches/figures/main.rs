@@ -54,6 +54,10 @@ const FULL: Mode = Mode {
     requests: [100_000, 1_000_000],
 };
 
+/// When to look at what a crowd has left behind: garbage is collected, and the handler gives
+/// memory back, only now and then.
+const AFTERWARDS: Duration = Duration::from_secs(15);
+
 fn main() {
     let arguments: Vec<String> = env::args()
         .skip(1)
@@ -278,6 +282,7 @@ fn memory(variants: &[Variant], mode: &Mode) {
                 row.push(server.resident());
                 drop(idle);
                 server.settle(|descriptors| descriptors <= open);
+                thread::sleep(AFTERWARDS);
                 row.push(server.resident());
             }
             row.iter()
@@ -289,8 +294,9 @@ fn memory(variants: &[Variant], mode: &Mode) {
     table(
         "Resident memory in MiB",
         &format!(
-            "at start | after {few} requests | after {many} | 1,000 idle connections | closed \
-             | 10,000 idle | closed | 10,000 again | closed"
+            "at start | after {few} requests | after {many} | 1,000 idle connections | {after} s \
+             later | 10,000 idle | {after} s later | 10,000 again | {after} s later",
+            after = AFTERWARDS.as_secs()
         ),
         variants,
         |index| rows[index].clone(),
@@ -395,6 +401,7 @@ fn beside_others(variant: &Variant) {
     }
     drop(half_open);
     server.settle(|descriptors| descriptors <= open);
+    thread::sleep(AFTERWARDS);
     row("nobody, after these");
 
     let post = b"POST /api/RandomNumber HTTP/1.1\r\nHost: handler\r\nContent-Length: 1000\r\n\r\n\
@@ -418,6 +425,7 @@ fn beside_others(variant: &Variant) {
     });
     drop(slow);
     server.settle(|descriptors| descriptors <= open);
+    thread::sleep(AFTERWARDS);
     row("nobody, after these, which vanished");
 }
 

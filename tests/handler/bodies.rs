@@ -1,8 +1,6 @@
 //! Request bodies: of no interest, but read to the end, for only then does the connection serve
 //! the next request.
 
-use std::fs;
-
 use crate::client::{Connection, ENDPOINT, Handler};
 
 /// Where a body can arrive, and the answer.
@@ -130,22 +128,8 @@ fn a_large_body_takes_no_memory() {
         }
         assert_eq!(connection.answer().status, 200, "{transfer}");
     }
-    let peak = peak_kib(handler.id());
+    let peak = handler.memory("VmHWM");
     assert!(peak < 32 * 1024, "{peak} KiB at the peak");
-}
-
-/// The most memory that a process has had at any time, in KiB.
-fn peak_kib(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmHWM:"))
-        .expect("VmHWM");
-    line.split_whitespace()
-        .nth(1)
-        .expect("a figure")
-        .parse()
-        .expect("a number")
 }
 
 #[test]

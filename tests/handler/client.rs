@@ -104,6 +104,16 @@ impl Handler {
         self.child.id()
     }
 
+    /// In KiB: `VmRSS`, what is resident, or `VmHWM`, the most that ever was.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("Linux");
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kibibytes.expect("a figure").parse().expect("a number")
+    }
+
     pub fn connect(&self) -> Connection {
         Connection::to(self.port)
     }

@@ -237,6 +237,26 @@ fn clients_that_vanish_leave_nothing_behind() {
 }
 
 #[test]
+fn a_crowd_gives_its_memory_back() {
+    let handler = Handler::start();
+    assert_eq!(handler.get(ENDPOINT).status, 200);
+    let before = handler.memory("VmRSS");
+    let crowd: Vec<_> = (0..500)
+        .map(|_| {
+            let mut connection = handler.connect();
+            assert_eq!(connection.get(ENDPOINT).status, 200);
+            connection
+        })
+        .collect();
+    let crowded = handler.memory("VmRSS");
+    assert!(crowded > before + 2_000, "{before} KiB, then {crowded} KiB");
+    drop(crowd);
+    wait_until("most of it has come back", || {
+        handler.memory("VmRSS") < before + (crowded - before) / 4
+    });
+}
+
+#[test]
 fn a_stop_in_the_middle_of_work_cuts_no_answer_short() {
     for _ in 0..10 {
         assert_stops_under_load(crate::client::handler(&[(
