@@ -65,7 +65,7 @@ struct Streams {
     stdout: Logger,
     stderr: Logger,
     level: LevelFilter,
-    /// The last one of a library, and when it was logged.
+    /// The last complaint of any library, and when it was logged.
     complaint: Mutex<Option<(String, Instant)>>,
 }
 
@@ -104,7 +104,8 @@ impl Streams {
 }
 
 fn is_own(metadata: &Metadata) -> bool {
-    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+    // A target is the path of a module.
+    metadata.target().split("::").next() == Some(env!("CARGO_CRATE_NAME"))
 }
 
 fn logger(target: Target) -> Logger {

@@ -33,14 +33,16 @@ pub struct Pipe {
 
 impl Pipe {
     /// The pipe behind a standard stream, where there is one. A file never makes its writer wait,
-    /// and who stops a terminal means it.
+    /// and whoever pauses a terminal does so on purpose.
     ///
     /// The level is for the line that says what has been lost.
     pub fn behind(descriptor: u8, stream: &'static str, level: Level) -> Option<Self> {
         // Opened anew, because a flag of the inherited pipe would be shared with everybody who
         // has inherited it too.
         let path = format!("/proc/self/fd/{descriptor}");
-        if !cfg!(target_os = "linux") || !fs::metadata(&path).ok()?.file_type().is_fifo() {
+        let is_known =
+            cfg!(target_os = "linux") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+        if !is_known || !fs::metadata(&path).ok()?.file_type().is_fifo() {
             return None;
         }
         let file = OpenOptions::new()

@@ -54,7 +54,7 @@ const FIRST_REQUEST: Duration = Duration::from_secs(300);
 
 /// Between a stop signal and the closing of what is idle: connections on which a request is just
 /// on its way still get the answer, with the word that it is the last one. New connections are
-/// taken until then, for to be answered is better than to be reset.
+/// taken until then: an answer is better than a reset.
 const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// For requests whose body is still coming in when the handler is to stop, in seconds. A whole
@@ -208,8 +208,8 @@ async fn answer(
 /// without a slash at its end: the host takes all of these for the function and hands the path on
 /// unchanged.
 ///
-/// The methods should be those of the function's `function.json`. The host answers another one
-/// with 404 and does not pass it on; asked directly, the handler answers 405.
+/// The methods should be those of the function's `function.json`. The host answers any other with
+/// 404 and does not pass it on; asked directly, the handler answers 405.
 pub fn http_trigger<F, Args>(app: &mut ServiceConfig, name: &str, methods: &[Method], function: F)
 where
     F: Handler<Args>,

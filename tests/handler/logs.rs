@@ -234,12 +234,12 @@ fn a_reader_that_stops_costs_lines_but_no_answer_and_is_told_how_many() {
     const REQUESTS: usize = 5_000;
 
     let mut child = with_pipes_of_its_own();
-    let mut connection = Connection::to(port_of(child.id()));
+    let mut connection = Connection::to(port_of(child.0.id()));
     for _ in 0..REQUESTS {
         assert_eq!(connection.get(ENDPOINT).status, 200);
     }
 
-    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut lines = BufReader::new(child.0.stdout.take().expect("a pipe")).lines();
     let mut lines = || lines.next().expect("a line").expect("UTF-8");
     assert!(lines().starts_with("INFO listening on "));
     // What the pipe has held; only a request makes room for the notice after it.
@@ -265,8 +265,6 @@ fn a_reader_that_stops_costs_lines_but_no_answer_and_is_told_how_many() {
         "{seen} + {lost}"
     );
     assert_eq!(lines(), INVOKED);
-    child.kill().expect("ours");
-    child.wait().expect("ours");
 }
 
 /// Pauses that are shorter than the handler's patience cost nothing. A machine that stops the
@@ -281,8 +279,8 @@ fn lines_lost_to_a_slow_reader() -> usize {
     const REQUESTS: usize = 10_000;
 
     let mut child = with_pipes_of_its_own();
-    let mut connection = Connection::to(port_of(child.id()));
-    let mut pipe = child.stdout.take().expect("a pipe");
+    let mut connection = Connection::to(port_of(child.0.id()));
+    let mut pipe = child.0.stdout.take().expect("a pipe");
     let reader = thread::spawn(move || {
         let (mut log, mut block) = (Vec::new(), vec![0; 1 << 16]);
         loop {
@@ -301,19 +299,27 @@ fn lines_lost_to_a_slow_reader() -> usize {
             assert_eq!(connection.answer().status, 200);
         }
     }
-    child.kill().expect("ours");
-    child.wait().expect("ours");
+    drop(child);
     let log = reader.join().expect("UTF-8");
     REQUESTS - log.lines().filter(|line| *line == INVOKED).count()
 }
 
-/// A handler whose pipes nobody reads until the test does.
-fn with_pipes_of_its_own() -> Child {
-    handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
+/// A handler whose pipes nobody reads until the test does, killed when it goes out of scope.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn with_pipes_of_its_own() -> Unread {
+    let child = handler(&[("FUNCTIONS_CUSTOMHANDLER_PORT", "0")])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("the handler starts")
+        .spawn();
+    Unread(child.expect("the handler starts"))
 }
 
 /// The port on which a process listens, once it does.
@@ -331,13 +337,11 @@ fn port_of(process: u32) -> u16 {
 #[test]
 fn a_reader_that_is_gone_costs_no_answer() {
     let mut child = with_pipes_of_its_own();
-    drop((child.stdout.take(), child.stderr.take()));
-    let mut connection = Connection::to(port_of(child.id()));
+    drop((child.0.stdout.take(), child.0.stderr.take()));
+    let mut connection = Connection::to(port_of(child.0.id()));
     for _ in 0..100 {
         assert_eq!(connection.get(ENDPOINT).status, 200);
     }
-    child.kill().expect("ours");
-    child.wait().expect("ours");
 }
 
 /// Each attempt to accept a connection fails, and is to be made again only after a while.
