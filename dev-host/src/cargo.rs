@@ -28,7 +28,8 @@ pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
         .map_err(|error| format!("`cargo rustc` can't be run: {error}"))?;
     if !output.status.success() {
         return Err(format!(
-            "`cargo rustc` failed in {} ({}): see above",
+            "`cargo rustc --release --bin {executable}` failed in {} ({}): see above; the name is \
+             host.json's defaultExecutablePath",
             root.display(),
             output.status
         ));

@@ -146,6 +146,7 @@ pub fn start(options: Options) -> Result<Running, String> {
     let name = &app.handler.default_executable_path;
     let file = app.root.join(name);
     let executable = if app.root.join("Cargo.toml").is_file() {
+        options.console.host("building the handler");
         cargo::build(&app.root, name)?
     } else if file.is_file() {
         file

@@ -8,6 +8,7 @@ use dev_host::{Console, Options, WALKTHROUGH_KEY};
 /// Runs the function app in a folder behind a small Functions host: builds and starts its handler,
 /// checks keys, passes requests on. Ctrl-C ends both.
 #[derive(Parser)]
+#[command(bin_name = "cargo start --")]
 struct Arguments {
     /// The port to serve on; 0 is any free one
     #[arg(long, default_value_t = 7071)]

@@ -119,6 +119,8 @@ pub async fn run(
         asked = &mut stop => asked,
         ended = worker.keep() => ended,
     };
+    host.console
+        .host("stopping, once the requests in flight are answered");
     handle.stop(true).await;
     let _ = serving.await;
     worker.stop().await;

@@ -228,7 +228,8 @@ impl Process {
         let mut child = command.spawn().map_err(|error| {
             let executable = command.as_std().get_program().display();
             format!(
-                "the handler {executable} can't be started ({error}): build it where host.json says"
+                "the handler {executable} can't be started ({error}): host.json says \
+                 where an executable has to be"
             )
         })?;
         let last_lines = Arc::<Mutex<VecDeque<String>>>::default();

@@ -846,5 +846,8 @@ fn an_app_that_is_a_rust_package_is_built() {
 
     app.write("main.rs", "this is not Rust");
     let error = dev_host::start(app.options()).err().unwrap();
-    assert!(error.starts_with("`cargo rustc` failed in "), "{error}");
+    assert!(
+        error.starts_with("`cargo rustc --release --bin my-handler` failed in "),
+        "{error}"
+    );
 }
