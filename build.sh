@@ -4,8 +4,8 @@
 #
 #   ./build.sh
 #
-# On x86-64 Linux it takes Rust and a C toolchain; elsewhere also cargo-zigbuild and zig.
-# What it builds depends on the commit and the toolchain alone: to build again gives the same file.
+# On x86-64 Linux it needs Rust and a C toolchain; elsewhere also cargo-zigbuild and zig.
+# On one kind of machine the same sources and toolchain give the same file again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export LC_ALL=C

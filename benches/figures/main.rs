@@ -1,7 +1,7 @@
 //! The figures: the handler beside the least that could answer the same bytes, and beside the
 //! same function on other runtimes.
 //!
-//!     cargo bench              # 7 minutes
+//!     cargo bench              # 8 minutes
 //!     cargo bench -- --quick   # less than 3
 //!     cargo bench -- --long    # endurance, in place of the figures
 //!
