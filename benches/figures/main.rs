@@ -30,7 +30,7 @@ use std::{
 
 use client::{Connection, Handler};
 use load::{Load, Sample};
-use server::{LOGGING, Variant};
+use server::{AFTERWARDS, LOGGING, Variant};
 
 /// How thorough.
 struct Mode {
@@ -53,10 +53,6 @@ const FULL: Mode = Mode {
     time: Duration::from_millis(1_000),
     requests: [100_000, 1_000_000],
 };
-
-/// When to look at what a crowd has left behind: garbage is collected, and the handler gives
-/// memory back, only now and then.
-const AFTERWARDS: Duration = Duration::from_secs(15);
 
 fn main() {
     let arguments: Vec<String> = env::args()
@@ -281,8 +277,7 @@ fn memory(variants: &[Variant], mode: &Mode) {
                 idle.run(connections as u64, Duration::MAX);
                 row.push(server.resident());
                 drop(idle);
-                server.settle(|descriptors| descriptors <= open);
-                thread::sleep(AFTERWARDS);
+                server.recover(open);
                 row.push(server.resident());
             }
             row.iter()
@@ -400,8 +395,7 @@ fn beside_others(variant: &Variant) {
         assert!(connection.answer().value() > 0);
     }
     drop(half_open);
-    server.settle(|descriptors| descriptors <= open);
-    thread::sleep(AFTERWARDS);
+    server.recover(open);
     row("nobody, after these");
 
     let post = b"POST /api/RandomNumber HTTP/1.1\r\nHost: handler\r\nContent-Length: 1000\r\n\r\n\
@@ -424,8 +418,7 @@ fn beside_others(variant: &Variant) {
         row(&format!("{SLOW} that send a byte a second"));
     });
     drop(slow);
-    server.settle(|descriptors| descriptors <= open);
-    thread::sleep(AFTERWARDS);
+    server.recover(open);
     row("nobody, after these, which vanished");
 }
 

@@ -4,7 +4,6 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    path::Path,
     process::{Child, Command, Stdio},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -16,8 +15,12 @@ use tempfile::TempDir;
 
 use crate::{
     app::app,
+    client::{descriptors, memory},
     load::{GET, PATIENCE},
 };
+
+/// How long a server is given to give memory back.
+pub const AFTERWARDS: Duration = Duration::from_secs(15);
 
 /// The variant of which the log is read.
 pub const LOGGING: &str = "handler, logging";
@@ -173,16 +176,12 @@ impl Server {
 
     /// The memory that is resident, in KiB.
     pub fn resident(&self) -> f64 {
-        let status = fs::read_to_string(self.proc("status")).expect("Linux");
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kibibytes.expect("VmRSS").parse().expect("a number")
+        memory(self.child.id(), "VmRSS") as f64
     }
 
     /// The CPU time so far, user and system.
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(self.proc("task")).expect("Linux");
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux");
         tasks
             .filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
             .map(|times| {
@@ -194,7 +193,7 @@ impl Server {
 
     /// How many files and sockets are open.
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(self.proc("fd")).expect("Linux").count()
+        descriptors(self.child.id())
     }
 
     /// Waits until so many files and sockets are open: connections are taken and given up a little
@@ -208,15 +207,18 @@ impl Server {
         }
     }
 
+    /// Waits until no more than that many are open, and then for the memory behind the others:
+    /// garbage is collected, and the handler gives memory back, only now and then.
+    pub fn recover(&self, open: usize) {
+        self.settle(|descriptors| descriptors <= open);
+        thread::sleep(AFTERWARDS);
+    }
+
     /// Ends it, and says how many invocations it has logged.
     pub fn invocations(mut self) -> u64 {
         let reader = self.invocations.take().expect("it logs");
         drop(self);
         reader.join().expect("a number")
-    }
-
-    fn proc(&self, file: &str) -> impl AsRef<Path> {
-        format!("/proc/{}/{file}", self.child.id())
     }
 }
 

@@ -21,6 +21,22 @@ pub fn signal(process: u32, name: &str) {
     assert!(status.success(), "kill -s {name}");
 }
 
+/// The memory of a process in KiB: `VmRSS`, what is resident, or `VmHWM`, the most that ever was.
+pub fn memory(process: u32, figure: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kibibytes.expect("a figure").parse().expect("a number")
+}
+
+/// How many files and sockets a process has open.
+pub fn descriptors(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd"))
+        .expect("Linux")
+        .count()
+}
+
 /// Waits for a condition that holds soon unless something is broken.
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
@@ -104,14 +120,9 @@ impl Handler {
         self.child.id()
     }
 
-    /// In KiB: `VmRSS`, what is resident, or `VmHWM`, the most that ever was.
+    /// See [`memory`].
     pub fn memory(&self, figure: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
-        let status = status.expect("Linux");
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kibibytes.expect("a figure").parse().expect("a number")
+        memory(self.id(), figure)
     }
 
     pub fn connect(&self) -> Connection {

@@ -19,7 +19,7 @@ use dev_host::Options;
 
 use crate::{
     app::app,
-    client::{Connection, ENDPOINT, Handler, signal, wait_until},
+    client::{Connection, ENDPOINT, Handler, descriptors, signal, wait_until},
 };
 use raw::assert_answered_or_unfinished;
 
@@ -144,13 +144,9 @@ pub fn assert_stops_under_load(command: Command) {
 
 /// Waits until no more descriptors are open than that many.
 fn assert_descriptors_come_back(handler: &Handler, open: usize) {
-    wait_until("the descriptors come back", || descriptors(handler) <= open);
-}
-
-fn descriptors(handler: &Handler) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", handler.id()))
-        .expect("Linux")
-        .count()
+    wait_until("the descriptors come back", || {
+        descriptors(handler.id()) <= open
+    });
 }
 
 #[test]
@@ -158,7 +154,7 @@ fn mutated_requests_are_answered_or_refused() {
     let handler = Handler::start();
     let mut connection = handler.connect();
     assert_eq!(connection.get(ENDPOINT).status, 200);
-    let open = descriptors(&handler);
+    let open = descriptors(handler.id());
     assert_survives_mutations(&handler, 1, 20_000);
     assert_descriptors_come_back(&handler, open);
     assert_eq!(connection.get(ENDPOINT).status, 200);
@@ -214,7 +210,7 @@ fn clients_that_vanish_leave_nothing_behind() {
     let handler = Handler::start();
     let mut other = handler.connect();
     assert_eq!(other.get(ENDPOINT).status, 200);
-    let open = descriptors(&handler);
+    let open = descriptors(handler.id());
     for _ in 0..10 {
         let crowd: Vec<_> = BEGINNINGS
             .iter()
@@ -226,7 +222,7 @@ fn clients_that_vanish_leave_nothing_behind() {
             })
             .collect();
         wait_until("all are accepted", || {
-            descriptors(&handler) >= open + crowd.len()
+            descriptors(handler.id()) >= open + crowd.len()
         });
         assert_eq!(other.get(ENDPOINT).status, 200);
         drop(crowd);
