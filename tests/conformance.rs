@@ -1,14 +1,12 @@
 //! The handler behind dev-host, in both of the host's ways to pass a request on, against
 //! conformance/conformance.json.
 
-#[path = "support/app.rs"]
-mod app;
-
 use std::time::Duration;
 
 use conformance::{Summary, Target, run};
 use dev_host::{Options, Running};
 use tempfile::TempDir;
+use test_support::app;
 
 #[test]
 fn proxying() {

@@ -1,10 +1,5 @@
 //! build.sh and .funcignore: what is published, and that it runs anywhere.
 
-#[path = "support/checkout.rs"]
-mod checkout;
-#[path = "support/core_tools.rs"]
-mod core_tools;
-
 use std::{
     env, fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -14,6 +9,7 @@ use std::{
 
 use regex::Regex;
 use tempfile::TempDir;
+use test_support::{checkout, core_tools};
 
 /// A copy of the project in a folder of its own.
 fn checkout() -> TempDir {

@@ -1,9 +1,6 @@
 //! README.md and the two beside it: the commands in them do what they say, what they name is there,
 //! and their tables of options are complete.
 
-#[path = "support/checkout.rs"]
-mod checkout;
-
 use std::{
     collections::BTreeSet,
     env, fs,
@@ -16,6 +13,7 @@ use std::{
 
 use regex::Regex;
 use tempfile::TempDir;
+use test_support::checkout;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const README: &str = "README.md";
@@ -56,8 +54,8 @@ const COMMANDS: &[(&str, &str, &str, How)] = &[
     (README, "`func start`", "cargo build --release --package random-number-function", Run(in_the_repository)),
     (README, "`func start`", "cp target/release/handler handler", Run(the_copy_answers)),
     (README, "To Azure", "az login", Not("it needs an account in Azure")),
-    (README, "To Azure", "./provision.sh", Elsewhere("tests/provision.rs", "from_nothing_to_a_verified_endpoint")),
-    (README, "Deleting it", "./provision.sh --delete", Elsewhere("tests/provision.rs", "delete_removes_what_was_made")),
+    (README, "To Azure", "./provision.sh", Elsewhere("tests/provision/main.rs", "from_nothing_to_a_verified_endpoint")),
+    (README, "Deleting it", "./provision.sh --delete", Elsewhere("tests/provision/main.rs", "delete_removes_what_was_made")),
     (README, "Tests", "cargo test", Not("it runs this test")),
     (README, "Tests", "apt-get install build-essential curl git python3-venv unzip zip", Run(ci_installs_the_same)),
     (README, "Figures", "cargo bench", Not("it takes minutes")),

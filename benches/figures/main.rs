@@ -9,14 +9,6 @@
 //! is measured in turn, round by round, and a ratio is the median of the rounds' ratios: what
 //! else the machine does passes over all alike.
 
-#[path = "../../tests/support/app.rs"]
-mod app;
-#[allow(dead_code)] // The tests use more of it.
-#[path = "../../tests/handler/client.rs"]
-mod client;
-#[allow(dead_code)]
-#[path = "../../tests/handler/faults.rs"]
-mod faults;
 mod load;
 mod server;
 
@@ -28,9 +20,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use client::{Connection, Handler};
 use load::{Load, Sample};
 use server::{AFTERWARDS, LOGGING, Variant};
+use test_support::client::Connection;
 
 /// How thorough.
 struct Mode {
@@ -333,24 +325,6 @@ fn endurance() {
         println!("| {answers} | {resident:.1} | {descriptors} |");
     }
     println!("\n{answers} answers, {} lines.", server.invocations() - 1);
-
-    let handler = || {
-        let mut command = Command::new("./handler");
-        command
-            .env("FUNCTIONS_CUSTOMHANDLER_PORT", "0")
-            .env("RUST_LOG", "info");
-        command
-    };
-    let mutated = Handler::spawn(handler()).expect("it listens");
-    faults::assert_survives_mutations(&mutated, 2, 1_000_000);
-    let ended = mutated.stop();
-    assert!(ended.status.success(), "{ended:?}");
-    println!("\n1,000,000 mutated requests survived.");
-
-    for _ in 0..100 {
-        faults::assert_stops_under_load(handler());
-    }
-    println!("\n100 stops under 32 busy connections, no answer cut short.");
 }
 
 /// One client's latency, alone and beside many that are slow.

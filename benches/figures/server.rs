@@ -13,11 +13,12 @@ use dev_host::{Options, Running};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{
+use test_support::{
     app::app,
-    client::{descriptors, memory},
-    load::{GET, PATIENCE},
+    process::{descriptors, memory},
 };
+
+use crate::load::{GET, PATIENCE};
 
 /// How long a server is given to give memory back.
 pub const AFTERWARDS: Duration = Duration::from_secs(15);

@@ -1,7 +1,5 @@
 //! The real executable, started as a Functions host starts it and called over TCP.
 
-#[path = "../support/app.rs"]
-mod app;
 mod bodies;
 mod client;
 mod endpoint;

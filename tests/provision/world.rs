@@ -15,10 +15,10 @@ use std::{
 };
 
 use tempfile::TempDir;
+use test_support::{checkout, core_tools};
 
 use crate::{
     azure::{Azure, MASTER_KEY, STORAGE_KEY},
-    checkout, core_tools,
     http::{Reply, Request, Server, tls},
 };
 
@@ -369,7 +369,6 @@ impl World {
         let project = self.path("project");
         checkout::copy_to(&project);
         // They have the secrets in them that files are searched for.
-        fs::remove_file(project.join("tests/provision.rs")).unwrap();
         fs::remove_dir_all(project.join("tests/provision")).unwrap();
         write_executable(&project.join("handler"), stripped_handler());
         write_executable(&project.join("build.sh"), b"#!/bin/sh\necho built\n");

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use crate::project;
+
 /// The files that git has or would add, as they lie in the work tree, by their paths in it.
 pub fn files() -> Vec<String> {
     let files = Command::new("git")
@@ -12,7 +14,7 @@ pub fn files() -> Vec<String> {
             "--others",
             "--exclude-standard",
         ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(project())
         .output()
         .expect("git is there");
     assert!(files.status.success(), "{files:?}");
@@ -21,7 +23,7 @@ pub fn files() -> Vec<String> {
         .split_terminator('\0')
         .map(str::to_owned)
         // What is deleted but not committed yet is listed too.
-        .filter(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists())
+        .filter(|file| project().join(file).exists())
         .collect()
 }
 
@@ -30,6 +32,6 @@ pub fn copy_to(folder: &Path) {
     for file in files() {
         let target = folder.join(&file);
         fs::create_dir_all(target.parent().expect("a folder")).expect("ours");
-        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), target).expect("a file");
+        fs::copy(project().join(file), target).expect("a file");
     }
 }

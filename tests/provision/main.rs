@@ -5,15 +5,8 @@
 //! The Azure CLI is the one on the PATH if its version is the pinned one; else it is installed
 //! once, into `target`.
 
-#[path = "provision/azure.rs"]
 mod azure;
-#[path = "support/checkout.rs"]
-mod checkout;
-#[path = "support/core_tools.rs"]
-mod core_tools;
-#[path = "provision/http.rs"]
 mod http;
-#[path = "provision/world.rs"]
 mod world;
 
 use std::{

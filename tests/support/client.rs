@@ -1,0 +1,137 @@
+//! The plainest HTTP client there is: what is sent and what comes back stays visible to the byte.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+};
+
+use crate::PATIENCE;
+
+/// A keep-alive connection.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn to(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the handler accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .get_mut()
+            .write_all(bytes.as_ref())
+            .expect("the handler reads");
+    }
+
+    /// As `send`, for a handler that may have hung up.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.get_mut().write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// A request without a body, and its answer.
+    pub fn request(&mut self, method: &str, target: &str, headers: &str) -> Answer {
+        self.send(format!(
+            "{method} {target} HTTP/1.1\r\nHost: handler\r\n{headers}\r\n"
+        ));
+        self.answer_to(method)
+    }
+
+    pub fn get(&mut self, target: &str) -> Answer {
+        self.request("GET", target, "")
+    }
+
+    /// As `get`; none if the handler has hung up and sends no byte of an answer.
+    pub fn try_get(&mut self, target: &str) -> Option<Answer> {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: handler\r\n\r\n");
+        let begins = self.try_send(request) && self.stream.fill_buf().is_ok_and(|b| !b.is_empty());
+        begins.then(|| self.answer())
+    }
+
+    pub fn answer(&mut self) -> Answer {
+        self.answer_to("GET")
+    }
+
+    fn answer_to(&mut self, method: &str) -> Answer {
+        let mut line = || {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).expect("an answer");
+            assert!(
+                line.ends_with("\r\n"),
+                "the connection ends in mid-answer: {line:?}"
+            );
+            line.trim_end().to_owned()
+        };
+        let status = line();
+        let status = status.strip_prefix("HTTP/1.1 ").expect("HTTP/1.1");
+        let mut headers = Vec::new();
+        loop {
+            let header = line();
+            if header.is_empty() {
+                break;
+            }
+            let (name, value) = header.split_once(": ").expect("a header");
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        let mut answer = Answer {
+            status: status[..3].parse().expect("a status"),
+            headers,
+            body: Vec::new(),
+        };
+        if method != "HEAD" && answer.status != 100 {
+            let length = answer.header("content-length").expect("a Content-Length");
+            answer.body = vec![0; length.parse().expect("a number")];
+            self.stream
+                .read_exact(&mut answer.body)
+                .expect("the whole body");
+        }
+        answer
+    }
+
+    /// Whether the handler closes the connection without another byte.
+    pub fn is_closed(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // A reset also ends it.
+        let _ = self.stream.read_to_end(&mut rest);
+        rest.is_empty()
+    }
+
+    /// Whether the handler has sent anything that is not read yet; asked without waiting.
+    pub fn has_news(&mut self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).expect("a socket");
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).expect("a socket");
+        !self.stream.buffer().is_empty() || peeked.is_ok()
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|header| header.0 == name);
+        let value = values.next().map(|header| header.1.as_str());
+        assert!(values.next().is_none(), "{name} twice");
+        value
+    }
+
+    /// The number, from a body that holds nothing else.
+    pub fn value(&self) -> u64 {
+        assert_eq!(self.status, 200, "{self:?}");
+        let body: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&self.body).expect("a JSON object");
+        assert_eq!(body.len(), 1, "{body:?}");
+        body["value"].as_u64().expect("an integer")
+    }
+}
