@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    ServerConfig, ServerConnection, StreamOwned,
     pki_types::{PrivateKeyDer, pem::PemObject},
 };
 use serde_json::Value;
@@ -223,13 +223,10 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     Ok(Some(request))
 }
 
-/// A certificate for loopback and its key, as PEM, and the settings of both ends of a connection
-/// that rely on it.
+/// A certificate for loopback, as PEM, and the settings of a server that shows it.
 pub struct Tls {
     pub certificate: String,
-    pub key: String,
     pub server: Arc<ServerConfig>,
-    pub client: Arc<ClientConfig>,
 }
 
 /// The same for all tests.
@@ -240,7 +237,7 @@ pub fn tls() -> &'static Tls {
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = made.signing_key.serialize_pem();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        let server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
@@ -249,18 +246,9 @@ pub fn tls() -> &'static Tls {
                 PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
             )
             .unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).unwrap();
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Tls {
             certificate: made.cert.pem(),
-            key,
             server: Arc::new(server),
-            client: Arc::new(client),
         }
     })
 }

@@ -509,10 +509,6 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
         .expect("unzip is needed for this test");
     assert!(unzip.success());
 
-    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
-    fs::write(&certificate, &tls().certificate).unwrap();
-    fs::write(&key, &tls().key).unwrap();
-
     // Keys are kept in the storage account: they outlive the host.
     azure.state().host_port = None;
     let function_key = hosts
@@ -523,7 +519,6 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
         app_root: target,
         master_key: Some(MASTER_KEY.to_owned()),
         function_key,
-        tls: Some(dev_host::Tls { certificate, key }),
         ..dev_host::Options::default()
     });
     match host {
