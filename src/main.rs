@@ -1,18 +1,21 @@
-//! The executable that the Functions host starts: environment → logging → server.
+//! The executable that the Functions host starts.
+
+mod logging;
+mod server;
 
 use std::process::ExitCode;
 
-use log::error;
-use random_number_function::{logging, random_number, server};
+// From `build.rs`: a `mod` for each function, and `fn functions`, which puts each at its route.
+include!(concat!(env!("OUT_DIR"), "/functions.rs"));
 
 fn main() -> ExitCode {
     logging::init();
-    // The host starts a handler again that fails, but not one that exits with 0
-    // (`WorkerProcess`). So 0 is left to the one end that is meant: being asked to stop.
-    match server::run(random_number::configure) {
+    // The host restarts a handler that crashes. It does not restart one that exits with code 0,
+    // because it takes that for a wish to stop.
+    match server::run(functions) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            error!("{message}");
+            log::error!("{message}");
             ExitCode::FAILURE
         }
     }

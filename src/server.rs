@@ -1,19 +1,14 @@
-//! The HTTP server, with every setting that the Functions host's behaviour asks for.
-//!
-//! What is said here of the host was read from its source, `Azure/azure-functions-host`, v4.1037;
-//! the class that does it is named.
+//! The HTTP server: each setting answers something that the Functions host was seen to do.
 
 use std::{
-    env, fmt,
-    future::{Future, poll_fn},
-    io,
+    cell::Cell,
+    env,
+    future::poll_fn,
+    io::ErrorKind,
     net::Ipv4Addr,
+    ops::{Deref, DerefMut},
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
+    rc::Rc,
     time::Duration,
 };
 
@@ -21,58 +16,56 @@ use actix_web::{
     App, Error, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Responder,
     body::{BodyStream, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    error::InternalError,
     guard::fn_guard,
-    http::{
-        ConnectionType, KeepAlive, Method,
-        header::{self, HeaderName},
-    },
+    http::{KeepAlive, Uri},
     middleware::{Next, from_fn},
-    rt::{
-        self, System,
-        signal::unix::{SignalKind, signal},
-        time::sleep,
-    },
+    rt::System,
     web::{self, ServiceConfig},
 };
 use log::{info, warn};
 
-/// The variable in which the host says where it will look for the handler
-/// (`HttpWorkerProcess`).
+/// The variable in which the host says where it will look for the handler.
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
-/// Where to listen when no host has said so: the port of the examples in the documentation of
-/// custom handlers.
+/// Where to listen without a host: the port of the examples in Microsoft's documentation.
 const DEFAULT_PORT: u16 = 3000;
 
-/// The host's `extensions.http.routePrefix`, by default.
-const ROUTE_PREFIX: &str = "api";
-
-/// How long a new connection may go without a whole request head. The host keeps connections that
-/// it has not used yet for 60 s (.NET's `SocketsHttpHandler`).
-const FIRST_REQUEST: Duration = Duration::from_secs(300);
-
-/// Between a stop signal and the closing of what is idle: connections on which a request is just
-/// on its way still get the answer, with the word that it is the last one. New connections are
-/// taken until then: an answer is better than a reset.
-const LAST_CALL: Duration = Duration::from_millis(100);
-
-/// For requests whose body is still coming in when the handler is to stop, in seconds. A whole
-/// stop must fit into 5 s.
-const FINISH_SECS: u64 = 3;
-
-/// Serves the function until SIGTERM or SIGINT, then finishes what has begun.
-///
-/// Listens on 127.0.0.1, on the port in `FUNCTIONS_CUSTOMHANDLER_PORT`; 0 stands for any free
-/// one, and the log says which.
+/// Serves the functions until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
-/// In one line for a person to read: the variable holds no port, the port can't be had, or the
-/// server has ended although nobody asked it to.
-pub fn run(function: fn(&mut ServiceConfig)) -> Result<(), String> {
+/// In one line: the variable holds no port, or the port can't be had.
+pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
     let port = port()?;
-    System::new().block_on(serve(port, function))
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(ignore_letter_case))
+            .wrap(from_fn(read_whole_body))
+            // The host asks `GET /` until something answers; any answer will do.
+            .service(web::resource("/").to(HttpResponse::Ok))
+            .configure(functions)
+    })
+    // An instance has one or two cores, and the host needs most of them.
+    .workers(1)
+    // The host keeps idle connections for 60 s. If the handler closes one first, a request that
+    // is just on its way fails: 29 of 960 POSTs did. So the handler never closes one.
+    .keep_alive(KeepAlive::Os)
+    // Nor one that has not been used yet.
+    .client_request_timeout(Duration::ZERO)
+    .bind((Ipv4Addr::LOCALHOST, port))
+    .map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "end the process that uses it, or give another port",
+            _ => "give another port",
+        };
+        format!("can't listen on 127.0.0.1:{port} ({error}): {remedy} in {PORT}")
+    })?;
+    for address in server.addrs() {
+        info!("listening on http://{address}");
+    }
+    System::new()
+        .block_on(server.run())
+        .map_err(|error| format!("the server failed: {error}"))
 }
 
 fn port() -> Result<u16, String> {
@@ -89,228 +82,111 @@ fn port() -> Result<u16, String> {
         .map_err(|_| format!("{PORT} is {value:?}: give a port from 0 (any free one) to 65535"))
 }
 
-async fn serve(port: u16, function: fn(&mut ServiceConfig)) -> Result<(), String> {
-    let stopping = Arc::new(AtomicBool::new(false));
-    // Before the port is open: whoever finds the handler ready may already signal it.
-    let stop_signal =
-        stop_signal().map_err(|error| format!("no signal can be awaited: {error}"))?;
-
-    let closing = Arc::clone(&stopping);
-    let server = HttpServer::new(move || {
-        let closing = Arc::clone(&closing);
-        App::new()
-            .wrap(from_fn(move |request, next| {
-                answer(Arc::clone(&closing), request, next)
-            }))
-            // The host's readiness and health ping; any answer will do for it.
-            .service(web::resource("/").to(async |_: DrainedBody| HttpResponse::Ok().finish()))
-            .configure(function)
-            .default_service(web::to(async |_: DrainedBody| {
-                HttpResponse::NotFound().finish()
-            }))
-    })
-    // An instance has one or two cores and shares them with the host, which does more for each
-    // request than the handler does: a second worker has nothing to win (benches/README.md).
-    .workers(1)
-    // The handler must never be the first to hang up: the host does not repeat a request with a
-    // body that meets a closing connection. It gives up connections that idle for 60 s, and being
-    // the only client it leaves none behind.
-    .keep_alive(KeepAlive::Os)
-    .client_request_timeout(FIRST_REQUEST)
-    .shutdown_timeout(FINISH_SECS)
-    .shutdown_signal({
-        let stopping = Arc::clone(&stopping);
-        async move {
-            let name = stop_signal.await;
-            info!("{name} received, stopping");
-            stopping.store(true, Ordering::Relaxed);
-            sleep(LAST_CALL).await;
-        }
-    })
-    .bind((Ipv4Addr::LOCALHOST, port))
-    .map_err(|error| cannot_listen(port, &error))?;
-
-    rt::spawn(give_memory_back());
-    for address in server.addrs() {
-        info!("listening on http://{address}");
-    }
-    server
-        .run()
-        .await
-        .map_err(|error| format!("the server failed: {error}"))?;
-    if stopping.load(Ordering::Relaxed) {
-        Ok(())
-    } else {
-        Err("the server ended without having been asked to".to_owned())
-    }
-}
-
-/// Gives unused memory back to the system. Left to itself, glibc returns only what lies at the end
-/// of a heap, and a crowd of connections would be paid for until the handler ends.
-async fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    loop {
-        unsafe extern "C" {
-            safe fn malloc_trim(pad: usize) -> i32;
-        }
-        // After 10,000 connections one time takes 5 ms, otherwise next to nothing.
-        sleep(Duration::from_secs(10)).await;
-        malloc_trim(0);
-    }
-}
-
-fn cannot_listen(port: u16, error: &io::Error) -> String {
-    let origin = if env::var_os(PORT).is_some() {
-        "is"
-    } else {
-        "is not set, which means"
-    };
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => "end the process that uses it, or give another port",
-        _ => "give another port",
-    };
-    format!("{PORT} {origin} {port}: can't listen on 127.0.0.1:{port} ({error}): {remedy}")
-}
-
-/// A future that ends with the name of the signal that asks the handler to stop.
-fn stop_signal() -> io::Result<impl Future<Output = &'static str> + Send> {
-    let mut signals = [
-        ("SIGTERM", signal(SignalKind::terminate())?),
-        ("SIGINT", signal(SignalKind::interrupt())?),
-    ];
-    Ok(poll_fn(move |context| {
-        for (name, signal) in &mut signals {
-            if signal.poll_recv(context).is_ready() {
-                return Poll::Ready(*name);
-            }
-        }
-        Poll::Pending
-    }))
-}
-
-/// Tells the client of a handler that is about to stop not to send it anything more.
-async fn answer(
-    stopping: Arc<AtomicBool>,
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let mut response = next.call(request).await?;
-    if stopping.load(Ordering::Relaxed) {
-        response
-            .response_mut()
-            .head_mut()
-            .set_connection_type(ConnectionType::Close);
-    }
-    Ok(response)
-}
-
-/// Puts a function with an HTTP trigger at its route: `/api/NAME` in any letter case and with or
-/// without a slash at its end: the host takes all of these for the function and hands the path on
-/// unchanged.
+/// Puts a function at a path, which is in lower case and has no slash at its end.
 ///
-/// The methods should be those of the function's `function.json`. The host answers any other with
-/// 404 and does not pass it on; asked directly, the handler answers 405.
-pub fn http_trigger<F, Args>(app: &mut ServiceConfig, name: &str, methods: &[Method], function: F)
-where
+/// The host answers other methods itself. The methods count where two functions share a path.
+pub fn function<F, Args>(
+    app: &mut ServiceConfig,
+    path: &str,
+    methods: Option<&'static [&str]>,
+    function: F,
+) where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let allow = methods
-        .iter()
-        .map(Method::as_str)
-        .collect::<Vec<_>>()
-        .join(", ");
-    // Nearly every request spells the path as the function is named, and the regex would take as
-    // much time as all else that is done here for a request. So the plain comparison comes first.
-    for path in [
-        format!("/{ROUTE_PREFIX}/{name}"),
-        format!("/{{path:(?i:{ROUTE_PREFIX}/{name}/?)}}"),
-    ] {
-        let (methods, allow) = (methods.to_vec(), allow.clone());
-        app.service(
-            web::resource(path)
-                .route(
-                    web::route()
-                        .guard(fn_guard(move |context| {
-                            methods.contains(&context.head().method)
-                        }))
-                        .to(function.clone()),
-                )
-                .default_service(web::to(move |_: DrainedBody| {
-                    let response = HttpResponse::MethodNotAllowed()
-                        .insert_header((header::ALLOW, allow.as_str()))
-                        .finish();
-                    async { response }
-                })),
-        );
-    }
+    let takes = move |method: &str| methods.is_none_or(|methods| methods.contains(&method));
+    app.service(
+        web::resource(path)
+            .guard(fn_guard(move |call| takes(call.head().method.as_str())))
+            .wrap(from_fn(restore_letter_case))
+            .to(function),
+    );
 }
 
-/// A request body that has been read to its end and thrown away, in constant memory.
+/// The id that the host gives to an invocation, for the log.
 ///
-/// A function that has no use for the body takes this, so as to answer only when the body is
-/// there. An earlier answer makes the server close the connection, the host's copy of the body
-/// then fails, and the caller gets a 500 (`DefaultHttpProxyService`).
-pub struct DrainedBody;
-
-impl FromRequest for DrainedBody {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Error>>>>;
-
-    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = BodyStream::new(payload.take());
-        Box::pin(async move {
-            let mut body = pin!(body);
-            while let Some(chunk) = poll_fn(|context| body.as_mut().poll_next(context)).await {
-                // Where a broken body ends is unknown, so nothing can follow it.
-                chunk.map_err(|error| {
-                    InternalError::from_response(
-                        error,
-                        HttpResponse::BadRequest().force_close().finish(),
-                    )
-                })?;
-            }
-            Ok(Self)
-        })
-    }
+/// When a client sends such a header too, an older host puts its own id behind the client's.
+pub fn invocation_id(request: &HttpRequest) -> &str {
+    let header = request.headers().get("x-azure-functions-invocationid");
+    let ids = header.and_then(|ids| ids.to_str().ok()).unwrap_or("none");
+    ids.rsplit(',').next().unwrap_or(ids).trim()
 }
 
-static INVOCATION_ID: HeaderName = HeaderName::from_static("x-azure-functions-invocationid");
+/// The host takes `/API/RandomNumber/` for `/api/randomnumber`, and hands it on just like that.
+/// So a function is looked up by the path in lower case and without the slash at its end.
+async fn ignore_letter_case(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let path = request.path().to_ascii_lowercase();
+    let path = path.strip_suffix('/').unwrap_or(&path);
+    // What is no path then was `/`.
+    if let Ok(uri) = Uri::try_from(path) {
+        request.match_info_mut().get_mut().update(&uri);
+    }
+    next.call(request).await
+}
 
-/// The id that the host gives to an invocation, for the log; displayed as nothing when there is
-/// none.
+/// The parameters of the route are parts of the path, and the function gets them as they were
+/// sent. Lower case has changed no length, so they stand at the same places.
+async fn restore_letter_case(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let uri = request.uri().clone();
+    request.match_info_mut().get_mut().update(&uri);
+    next.call(request).await
+}
+
+/// Reads what a function has left of the request's body, and throws it away.
 ///
-/// A client that reaches the handler without a host can put anything into the header, so only a
-/// GUID is taken for an id.
-pub struct InvocationId<'a>(Option<&'a str>);
+/// An answer before the end of the body would make the server close the connection; the host's
+/// copy of the body then fails, and the caller gets a 500.
+async fn read_whole_body(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let (_, payload) = request.parts_mut();
+    let left = Rc::new(Cell::new(Payload::None));
+    if !matches!(payload, Payload::None) {
+        let lent = Lent {
+            payload: payload.take(),
+            left: Rc::clone(&left),
+        };
+        *payload = Payload::Stream {
+            payload: Box::pin(Pin::new(lent)),
+        };
+    }
+    let response = next.call(request).await;
+    let mut rest = pin!(BodyStream::new(left.replace(Payload::None)));
+    while let Some(Ok(_)) = poll_fn(|context| rest.as_mut().poll_next(context)).await {}
+    response
+}
 
-impl<'a> InvocationId<'a> {
-    /// The header is added by `HttpRequestExtensions`, in both of the host's ways to pass a
-    /// request on.
-    pub fn of(request: &'a HttpRequest) -> Self {
-        let header = request.headers().get(&INVOCATION_ID);
-        Self(
-            header
-                .and_then(|value| value.to_str().ok())
-                .filter(|value| is_guid(value)),
-        )
+/// A request's body in the hands of a function. When the function drops it, `left` gets what is
+/// left of it.
+struct Lent {
+    payload: Payload,
+    left: Rc<Cell<Payload>>,
+}
+
+impl Deref for Lent {
+    type Target = Payload;
+
+    fn deref(&self) -> &Payload {
+        &self.payload
     }
 }
 
-impl fmt::Display for InvocationId<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(id) => write!(f, " InvocationId: {id}"),
-            None => Ok(()),
-        }
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Payload {
+        &mut self.payload
     }
 }
 
-fn is_guid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(index, byte)| match index {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.left.set(self.payload.take());
+    }
 }

@@ -1,8 +1,8 @@
 //! The real executable, started as a Functions host starts it and called over TCP.
 
 mod bodies;
-mod client;
 mod endpoint;
 mod faults;
+mod handler;
 mod logs;
 mod process;

@@ -46,13 +46,6 @@ impl Connection {
         self.request("GET", target, "")
     }
 
-    /// As `get`; none if the handler has hung up and sends no byte of an answer.
-    pub fn try_get(&mut self, target: &str) -> Option<Answer> {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: handler\r\n\r\n");
-        let begins = self.try_send(request) && self.stream.fill_buf().is_ok_and(|b| !b.is_empty());
-        begins.then(|| self.answer())
-    }
-
     pub fn answer(&mut self) -> Answer {
         self.answer_to("GET")
     }
@@ -93,12 +86,12 @@ impl Connection {
         answer
     }
 
-    /// Whether the handler closes the connection without another byte.
-    pub fn is_closed(&mut self) -> bool {
+    /// All that comes until the handler closes the connection.
+    pub fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         // A reset also ends it.
         let _ = self.stream.read_to_end(&mut rest);
-        rest.is_empty()
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     /// Whether the handler has sent anything that is not read yet; asked without waiting.

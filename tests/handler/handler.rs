@@ -1,0 +1,152 @@
+//! The handler to test, as a process.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+};
+
+use test_support::{
+    PATIENCE,
+    client::{Answer, Connection},
+    process::signal,
+};
+
+pub const ENDPOINT: &str = "/api/RandomNumber";
+pub const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
+/// A command for the handler, with no variable but its own.
+pub fn handler(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handler"));
+    command.env_clear().envs(variables.iter().copied());
+    command
+}
+
+/// A handler that listens, killed when it goes out of scope.
+pub struct Handler {
+    child: Child,
+    pub port: u16,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Handler {
+    /// On a free port.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(variables: &[(&str, &str)]) -> Self {
+        let mut command = handler(variables);
+        command.env(PORT, "0");
+        Self::spawn(command).expect("the handler listens")
+    }
+
+    /// As the command says, or what has been printed if the handler ends before it listens.
+    pub fn spawn(command: Command) -> Result<Self, Ended> {
+        let mut handler = Self::unheard(command);
+        while let Ok(line) = handler.stdout.next.recv_timeout(PATIENCE) {
+            let port = line.strip_prefix("INFO listening on http://127.0.0.1:");
+            handler.stdout.seen.push(line.clone());
+            if let Some(port) = port {
+                handler.port = port.parse().expect("a port");
+                return Ok(handler);
+            }
+        }
+        Err(handler.ended())
+    }
+
+    /// Without waiting for the line that says the port, which not every level lets through.
+    pub fn unheard(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the handler starts");
+        Self {
+            stdout: Lines::of(child.stdout.take().expect("a pipe")),
+            stderr: Lines::of(child.stderr.take().expect("a pipe")),
+            port: 0,
+            child,
+        }
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.port)
+    }
+
+    /// One request on a connection of its own.
+    pub fn get(&self, target: &str) -> Answer {
+        self.connect().get(target)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Asks the handler to stop and gives back all that it printed.
+    pub fn stop(self) -> Ended {
+        signal(self.id(), "TERM");
+        self.ended()
+    }
+
+    /// Waits for the handler to end.
+    pub fn ended(mut self) -> Ended {
+        // The lines end with the process.
+        let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+        Ended {
+            status: self.child.wait().expect("a child"),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A handler that is no more, and the lines it left.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+}
+
+/// The lines of a pipe, read all the time so that it never fills.
+struct Lines {
+    next: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Lines {
+    fn of(pipe: impl Read + Send + 'static) -> Self {
+        let (sender, next) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                let _ = sender.send(line.expect("UTF-8"));
+            }
+        });
+        Self {
+            next,
+            seen: Vec::new(),
+        }
+    }
+
+    fn all(&mut self) -> Vec<String> {
+        while let Ok(line) = self.next.recv_timeout(PATIENCE) {
+            self.seen.push(line);
+        }
+        std::mem::take(&mut self.seen)
+    }
+}
