@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Builds ./handler for an Azure Functions instance: an executable for x86-64 Linux with no
-# dynamic library, for the C library of an instance is not that of the machine it is built on.
+# Builds ./handler.
 #
-#   ./build.sh
+#   ./build.sh         for Azure: an executable for x86-64 Linux with no dynamic library, because the
+#                      C library of an instance is not that of the machine it is built on
+#   ./build.sh --dev   for `func start` on this machine: a quick build, without optimization
 #
-# On x86-64 Linux it needs Rust and a C toolchain; elsewhere also cargo-zigbuild and zig.
-# On one kind of machine the same sources and toolchain give the same file again.
+# On x86-64 Linux it needs Rust and a C toolchain; elsewhere the first one also needs cargo-zigbuild
+# and zig. On one kind of machine the same sources and toolchain give the same file again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export LC_ALL=C
@@ -25,6 +26,12 @@ refuse_strays() {
   [[ -z $strays ]] ||
     fail 'these files could be published along with the handler: move them away or rename' \
       "them: ${strays//$'\n'/, }"
+}
+
+# A running ./handler can be replaced, but not written to. `func start` starts the new one.
+install() {
+  cp "$1" target/handler.new
+  mv -f target/handler.new handler
 }
 
 # Leaves the name of the built executable in $built.
@@ -76,10 +83,18 @@ check() {
 }
 
 command -v cargo >/dev/null || fail 'cargo is missing: install Rust, https://rustup.rs'
+case $* in
+  '') ;;
+  --dev)
+    cargo build --locked --bin handler --target-dir target
+    install target/debug/handler
+    printf 'for this machine alone: %s\n' "$PWD/handler"
+    exit
+    ;;
+  *) fail "$*: give --dev, or no argument" ;;
+esac
 refuse_strays
 build
 check "$built"
-# A running ./handler can be replaced, not written to.
-cp "$built" target/handler.new
-mv -f target/handler.new handler
+install "$built"
 printf '%s bytes, static, for x86-64 Linux: %s\n' "$(wc -c <handler | tr -d ' ')" "$PWD/handler"

@@ -4,7 +4,6 @@ use std::{
     cell::Cell,
     env,
     future::poll_fn,
-    io::ErrorKind,
     net::Ipv4Addr,
     ops::{Deref, DerefMut},
     pin::{Pin, pin},
@@ -27,14 +26,9 @@ use log::{info, warn};
 /// The variable in which the host says where it will look for the handler.
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
-/// Where to listen without a host: the port of the examples in Microsoft's documentation.
-const DEFAULT_PORT: u16 = 3000;
-
 /// Serves the functions until SIGTERM or SIGINT.
 ///
-/// # Errors
-///
-/// In one line: the variable holds no port, or the port can't be had.
+/// An error is one line.
 pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
     let port = port()?;
     let server = HttpServer::new(move || {
@@ -54,11 +48,7 @@ pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
     .client_request_timeout(Duration::ZERO)
     .bind((Ipv4Addr::LOCALHOST, port))
     .map_err(|error| {
-        let remedy = match error.kind() {
-            ErrorKind::AddrInUse => "end the process that uses it, or give another port",
-            _ => "give another port",
-        };
-        format!("can't listen on 127.0.0.1:{port} ({error}): {remedy} in {PORT}")
+        format!("can't listen on 127.0.0.1:{port} ({error}): give another port in {PORT}")
     })?;
     for address in server.addrs() {
         info!("listening on http://{address}");
@@ -70,11 +60,8 @@ pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
 
 fn port() -> Result<u16, String> {
     let Some(value) = env::var_os(PORT) else {
-        warn!(
-            "{PORT} is not set, so no Functions host has started this and no key is checked; \
-             listening on port {DEFAULT_PORT}. `cargo start` runs the handler behind a host"
-        );
-        return Ok(DEFAULT_PORT);
+        warn!("{PORT} is not set: no host, so no key is checked. `cargo start` starts one too");
+        return Ok(3000); // as in Microsoft's examples
     };
     let value = value.to_string_lossy();
     value
@@ -108,9 +95,9 @@ pub fn function<F, Args>(
 ///
 /// When a client sends such a header too, an older host puts its own id behind the client's.
 pub fn invocation_id(request: &HttpRequest) -> &str {
-    let header = request.headers().get("x-azure-functions-invocationid");
-    let ids = header.and_then(|ids| ids.to_str().ok()).unwrap_or("none");
-    ids.rsplit(',').next().unwrap_or(ids).trim()
+    let ids = request.headers().get("x-azure-functions-invocationid");
+    let last = ids.and_then(|ids| ids.to_str().ok()?.rsplit(", ").next());
+    last.unwrap_or("none")
 }
 
 /// The host takes `/API/RandomNumber/` for `/api/randomnumber`, and hands it on just like that.
