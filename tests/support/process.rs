@@ -1,6 +1,13 @@
 //! Processes, as Linux shows them.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::PATIENCE;
 
 /// Sends a signal to a process.
 pub fn signal(process: u32, name: &str) {
@@ -25,4 +32,13 @@ pub fn descriptors(process: u32) -> usize {
     fs::read_dir(format!("/proc/{process}/fd"))
         .expect("Linux")
         .count()
+}
+
+/// Waits for a condition that holds soon unless something is broken.
+pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "not so: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
