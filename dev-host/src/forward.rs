@@ -6,10 +6,7 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -37,6 +34,8 @@ use hyper_util::{
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use crate::worker::{Call, Gate};
 
 /// The version of the host whose behaviour this is.
 const HOST_VERSION: &str = "4.1037.0.0";
@@ -76,18 +75,17 @@ pub enum Mode {
 pub struct Forwarder {
     client: Client<HttpConnector, Upload>,
     mode: Mode,
-    /// Of the handler; another one when it has been started again.
-    port: Arc<AtomicU16>,
+    gate: Gate,
     inactivity: Duration,
 }
 
 impl Forwarder {
     /// A proxied request may go without a byte in either direction for `inactivity`.
-    pub fn new(mode: Mode, port: Arc<AtomicU16>, inactivity: Duration) -> Self {
+    pub fn new(mode: Mode, gate: Gate, inactivity: Duration) -> Self {
         Self {
             client: client(),
             mode,
-            port,
+            gate,
             inactivity: match mode {
                 Mode::Proxying => inactivity,
                 Mode::Forwarding => Duration::MAX,
@@ -101,19 +99,20 @@ impl Forwarder {
         let Some(outgoing) = self.outgoing(request, payload, &activity) else {
             return HttpResponse::BadRequest().finish();
         };
+        let call = self.gate.enter().await;
         let answer = tokio::select! {
-            answer = self.send(outgoing) => answer,
+            answer = self.send(outgoing, &call) => answer,
             () = activity.clone().ceases() => None,
         };
         match answer {
-            Some(answer) => incoming(answer, activity),
+            Some(answer) => incoming(answer, call, activity),
             None => HttpResponse::InternalServerError().finish(),
         }
     }
 
     /// The upload outlives a failed attempt unread, for nothing is sent before there is a
     /// connection.
-    async fn send(&self, request: Request<Upload>) -> Option<Response<Incoming>> {
+    async fn send(&self, request: Request<Upload>, call: &Call) -> Option<Response<Incoming>> {
         let retries = match self.mode {
             Mode::Proxying => RETRIES,
             Mode::Forwarding => 0,
@@ -121,7 +120,7 @@ impl Forwarder {
         let (head, upload) = request.into_parts();
         let mut attempt = 0;
         loop {
-            let port = self.port.load(Ordering::Relaxed);
+            let port = call.port().await?;
             let uri = format!("http://127.0.0.1:{port}{}", head.uri);
             let mut request = Request::from_parts(head.clone(), upload.clone());
             *request.uri_mut() = uri.parse().ok()?;
@@ -239,7 +238,7 @@ fn end_to_end<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(&'
 }
 
 /// Status, headers and body as the handler gave them.
-fn incoming(answer: Response<Incoming>, activity: Activity) -> HttpResponse {
+fn incoming(answer: Response<Incoming>, call: Call, activity: Activity) -> HttpResponse {
     let (head, body) = answer.into_parts();
     let status = StatusCode::from_u16(head.status.as_u16()).expect("hyper has read a status code");
     let length = head
@@ -247,20 +246,23 @@ fn incoming(answer: Response<Incoming>, activity: Activity) -> HttpResponse {
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
     let is_empty = body.is_end_stream();
-    let chunks = unfold((body, activity), |(mut body, activity)| async move {
-        let frame = tokio::select! {
-            // In this order: the handler isn't blamed for a client that is slow to read.
-            biased;
-            frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => {
-                frame?.map_err(io::Error::other)
-            }
-            () = activity.clone().ceases() => Err(io::ErrorKind::TimedOut.into()),
-        };
-        activity.note();
-        // Trailers are left out: what comes after the body is not passed on.
-        let chunk = frame.map(|frame| frame.into_data().unwrap_or_default());
-        Some((chunk, (body, activity)))
-    });
+    let chunks = unfold(
+        (body, call, activity),
+        |(mut body, call, activity)| async move {
+            let frame = tokio::select! {
+                // In this order: the handler isn't blamed for a client that is slow to read.
+                biased;
+                frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => {
+                    frame?.map_err(io::Error::other)
+                }
+                () = activity.clone().ceases() => Err(io::ErrorKind::TimedOut.into()),
+            };
+            activity.note();
+            // Trailers are left out: what comes after the body is not passed on.
+            let chunk = frame.map(|frame| frame.into_data().unwrap_or_default());
+            Some((chunk, (body, call, activity)))
+        },
+    );
     let response = HttpResponse::new(status);
     let mut response = match length {
         Some(length) => response.set_body(SizedStream::new(length, chunks).boxed()),

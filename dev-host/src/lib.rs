@@ -40,7 +40,7 @@ use crate::{
     auth::Level,
     keys::Keys,
     server::Host,
-    worker::Worker,
+    worker::{Launch, Worker},
 };
 pub use crate::{console::Console, tls::Tls};
 
@@ -156,13 +156,26 @@ pub fn start(options: Options) -> Result<Running, String> {
     };
 
     let keys = Keys::new(&app.functions, options.master_key, options.function_key);
-    let worker = Worker::new(&app, executable, options.console.clone(), options.limits);
+    let launch = Launch {
+        executable,
+        arguments: app.handler.arguments,
+        working_directory: app.root.join(app.handler.working_directory),
+        environment: [
+            app.settings,
+            vec![(
+                "FUNCTIONS_APP_ROOT_PATH".to_owned(),
+                app.root.display().to_string(),
+            )],
+        ]
+        .concat(),
+    };
+    let (worker, gate) = Worker::new(launch, options.console.clone(), options.limits)?;
     let host = Arc::new(Host {
         functions: app.functions,
         mode: app.mode,
         auth: options.auth,
         keys: Mutex::new(keys),
-        handler_port: worker.port(),
+        gate,
         console: options.console,
         limits: options.limits,
     });

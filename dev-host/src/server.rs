@@ -3,8 +3,7 @@
 use std::{
     future::pending,
     net::TcpListener,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU16},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,7 +30,7 @@ use crate::{
     key_api,
     keys::Keys,
     routes::{Route, route},
-    worker::Worker,
+    worker::{Gate, Worker},
 };
 
 /// Kestrel's `KeepAliveTimeout`.
@@ -45,7 +44,7 @@ pub struct Host {
     pub mode: Mode,
     pub auth: bool,
     pub keys: Mutex<Keys>,
-    pub handler_port: Arc<AtomicU16>,
+    pub gate: Gate,
     pub console: Console,
     pub limits: Limits,
 }
@@ -79,24 +78,11 @@ pub async fn run(
     stop_on_signals: bool,
     ready: impl FnOnce(),
 ) -> Result<(), String> {
-    let mut stop = pin!(asked(stopped, stop_on_signals));
-    let outcome = tokio::select! {
-        // In this order, so that a signal is awaited before there is a handler to end.
-        biased;
-        asked = &mut stop => Some(asked),
-        started = worker.start() => started.err().map(Err),
-    };
-    if let Some(outcome) = outcome {
-        worker.stop().await;
-        return outcome;
-    }
-
     let shutdown_seconds = host.limits.stop.as_secs();
     let serving = Arc::clone(&host);
     let server = HttpServer::new(move || {
         let host = Arc::clone(&serving);
-        let port = Arc::clone(&host.handler_port);
-        let forwarder = Forwarder::new(host.mode, port, host.limits.inactivity);
+        let forwarder = Forwarder::new(host.mode, host.gate.clone(), host.limits.inactivity);
         App::new()
             .app_data(Data::new((host, forwarder)))
             .default_service(web::to(answer))
@@ -113,12 +99,24 @@ pub async fn run(
     .run();
     let handle = server.handle();
     let serving = rt::spawn(server);
-    ready();
 
-    let outcome = tokio::select! {
-        asked = &mut stop => asked,
-        ended = worker.keep() => ended,
+    let ready = async {
+        if host.gate.enter().await.port().await.is_some() {
+            ready();
+        }
+        pending().await
     };
+    let outcome = tokio::select! {
+        // In this order, so that a signal is awaited before there is a handler to end.
+        biased;
+        asked = asked(stopped, stop_on_signals) => asked,
+        problem = worker.run() => Err(problem),
+        never = ready => never,
+    };
+    if outcome.is_err() {
+        // What waits for the handler need not wait any longer.
+        worker.give_up();
+    }
     host.console
         .host("stopping, once the requests in flight are answered");
     handle.stop(true).await;

@@ -1,16 +1,17 @@
-//! The handler's process: started, watched, started again, stopped.
+//! The handler's process: started, watched, started again, killed. The rules are those of the table
+//! "Its life, measured" of the recordings, but for three that are wanted so: a handler that can't be
+//! started at all is reported at once, a stop waits 5 s for running calls, and no handler outlives
+//! its host.
 
 use std::{
     collections::VecDeque,
+    env,
     future::pending,
     io,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,219 +20,363 @@ use actix_web::rt::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
+    sync::{OwnedRwLockReadGuard, RwLock, mpsc, watch},
 };
 use uuid::Uuid;
 
 use crate::{
     Limits,
-    app::App,
     console::{Console, Severity},
-    forward::{Upload, client},
 };
 
-/// Between two looks if the handler answers (`WorkerConstants`), or has ended.
+/// Between two looks if the handler answers.
 const POLL: Duration = Duration::from_millis(25);
 
 /// An exit with this code is meant: the handler wants to be started again.
 const RESTART: i32 = 200;
 
-/// So many failures within this time end the host (`HttpFunctionInvocationDispatcher`).
+/// So many failures within this time end the host.
 const FAILURES: usize = 3;
 const FAILURE_WINDOW: Duration = Duration::from_secs(30 * 60);
 
-/// How many of the last lines on stderr become the text of the error (`WorkerProcess`).
+/// How many of the last lines on stderr become the text of the error.
 const LAST_LINES: usize = 3;
 
-/// What a process that is gone may still have in its pipes is read for no longer than this: a
-/// child of its own can hold them open.
+/// What a process that is gone may still have in its pipes is read for no longer than this.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Leads the handler's process group and waits for the host to close its stdin, which happens
+/// however the host ends. Then it kills the group, itself included.
+const WATCHDOG: &str = "read -r _; kill -KILL 0";
+
+/// How to start the handler.
+#[derive(Clone)]
+pub struct Launch {
+    pub executable: PathBuf,
+    /// As host.json has them.
+    pub arguments: Vec<String>,
+    pub working_directory: PathBuf,
+    /// Comes on top of the host's own.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What calls need to know of the handler.
+#[derive(Clone)]
+pub struct Gate {
+    port: u16,
+    is_ready: watch::Receiver<bool>,
+    /// Each call holds it for reading. A swap takes it for writing: running calls end first, new
+    /// ones wait.
+    calls: Arc<RwLock<()>>,
+    #[allow(dead_code, reason = "the parts that give these orders come next")]
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// A call under way, to be kept until the last byte of its answer.
+pub struct Call {
+    gate: Gate,
+    _running: OwnedRwLockReadGuard<()>,
+}
+
+#[allow(dead_code, reason = "the parts that give these orders come next")]
+enum Order {
+    Restart,
+    Swap(Launch),
+}
+
+#[allow(dead_code, reason = "the parts that give these orders come next")]
+impl Gate {
+    /// Waits while one handler is swapped for another.
+    pub async fn enter(&self) -> Call {
+        Call {
+            _running: Arc::clone(&self.calls).read_owned().await,
+            gate: self.clone(),
+        }
+    }
+
+    /// Kills the handler, whatever it is doing, and starts it again.
+    pub fn restart(&self) {
+        let _ = self.orders.send(Order::Restart);
+    }
+
+    /// Lets running calls end while new ones wait, then kills the handler and starts another.
+    pub fn swap(&self, launch: Launch) {
+        let _ = self.orders.send(Order::Swap(launch));
+    }
+}
+
+impl Call {
+    /// The handler's port. Waits while the handler starts; none if it is gone for good.
+    pub async fn port(&self) -> Option<u16> {
+        let mut is_ready = self.gate.is_ready.clone();
+        is_ready.wait_for(|is_ready| *is_ready).await.ok()?;
+        Some(self.gate.port)
+    }
+}
+
 pub struct Worker {
-    command: Command,
-    port: Arc<AtomicU16>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    calls: Arc<RwLock<()>>,
+    handler: Handler,
+}
+
+struct Handler {
+    launch: Launch,
+    /// The same at each start.
+    port: u16,
     console: Console,
     limits: Limits,
+    is_ready: watch::Sender<bool>,
     process: Option<Process>,
     failures: Vec<Instant>,
 }
 
 struct Process {
     child: Child,
-    group: Option<Pid>,
+    watchdog: Child,
     readers: [JoinHandle<()>; 2],
     last_lines: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Worker {
-    pub fn new(app: &App, executable: PathBuf, console: Console, limits: Limits) -> Self {
-        let id = Uuid::new_v4().to_string();
-        let mut command = Command::new(executable);
-        command
-            .args(&app.handler.arguments)
-            .current_dir(app.root.join(&app.handler.working_directory))
-            .envs(app.settings.iter().map(|(name, value)| (name, value)))
-            .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id)
-            .env("FUNCTIONS_HTTPWORKER_ID", &id)
-            .env("FUNCTIONS_APP_ROOT_PATH", &app.root)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Ctrl-C goes to the host alone, which lets requests in flight finish first.
-            .process_group(0)
-            .kill_on_drop(true);
-        #[cfg(target_os = "linux")]
-        die_with_host(&mut command);
-        Self {
-            command,
-            port: Arc::default(),
+    /// # Errors
+    ///
+    /// One line: there is no free port.
+    pub fn new(launch: Launch, console: Console, limits: Limits) -> Result<(Self, Gate), String> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| format!("there is no free port for the handler: {error}"))?
+            .port();
+        let (is_ready, readiness) = watch::channel(false);
+        let (sender, orders) = mpsc::unbounded_channel();
+        let calls = Arc::<RwLock<()>>::default();
+        let gate = Gate {
+            port,
+            is_ready: readiness,
+            calls: Arc::clone(&calls),
+            orders: sender,
+        };
+        let handler = Handler {
+            launch,
+            port,
             console,
             limits,
+            is_ready,
             process: None,
             failures: Vec::new(),
-        }
-    }
-
-    /// The port of the handler that was started last. Each start has one of its own: if somebody
-    /// else takes a port first, the next start can still succeed.
-    pub fn port(&self) -> Arc<AtomicU16> {
-        Arc::clone(&self.port)
-    }
-
-    /// Starts the handler, and starts it again by the rules for exit codes until it answers. All
-    /// the starts together have the time that `limits` gives.
-    ///
-    /// # Errors
-    ///
-    /// One line: the handler can't be started, doesn't answer in time, ends with 0, or has failed
-    /// too often.
-    pub async fn start(&mut self) -> Result<(), String> {
-        let limit = self.limits.start;
-        timeout(limit, self.start_until_it_answers())
-            .await
-            .unwrap_or_else(|_| {
-                Err(format!(
-                    "the handler has not answered GET / within {} s: it has to serve HTTP on \
-                     127.0.0.1, on the port in FUNCTIONS_CUSTOMHANDLER_PORT",
-                    limit.as_secs_f32()
-                ))
-            })
-    }
-
-    async fn start_until_it_answers(&mut self) -> Result<(), String> {
-        loop {
-            let port = free_port()?;
-            self.port.store(port, Ordering::Relaxed);
-            self.command
-                .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
-                .env("FUNCTIONS_HTTPWORKER_PORT", port.to_string());
-            self.console.host(&format!(
-                "starting the handler on 127.0.0.1:{port}, for the host alone to call"
-            ));
-            let process = Process::spawn(&mut self.command, &self.console)?;
-            let process = self.process.insert(process);
-            let exit = tokio::select! {
-                exit = process.child.wait() => exit,
-                // If the handler is gone, it was somebody else who answered.
-                () = answers(port) => match process.child.try_wait().transpose() {
-                    None => return Ok(()),
-                    Some(exit) => exit,
-                },
-            };
-            if !self.wants_restart(exit).await? {
-                return Err("the handler exited with 0 before it answered GET /".to_owned());
-            }
-        }
-    }
-
-    /// Keeps the handler running. Ends only when the host has to end.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::start`].
-    pub async fn keep(&mut self) -> Result<(), String> {
-        loop {
-            let Some(process) = &mut self.process else {
-                // Nothing runs and nothing is to be started any more.
-                return pending().await;
-            };
-            let exit = process.child.wait().await;
-            if self.wants_restart(exit).await? {
-                self.start().await?;
-            } else {
-                self.console.host(
-                    "the handler exited with 0, which the host takes for its wish: it is not \
-                     started again",
-                );
-            }
-        }
-    }
-
-    /// What an exit asks for: to start the handler again, or to leave it at that.
-    async fn wants_restart(&mut self, exit: io::Result<ExitStatus>) -> Result<bool, String> {
-        let exit = exit.map_err(|error| format!("the handler can't be awaited: {error}"))?;
-        let last_lines = match self.process.take() {
-            Some(process) => process.last_words().await,
-            None => String::new(),
         };
+        let worker = Self {
+            orders,
+            calls,
+            handler,
+        };
+        Ok((worker, gate))
+    }
+
+    /// Keeps a handler running. Ends only when the host has to end, and says why in one line.
+    pub async fn run(&mut self) -> String {
+        let Self {
+            orders,
+            calls,
+            handler,
+        } = self;
+        loop {
+            // An order leaves off here wherever this is; the next round begins with a new start.
+            let order = tokio::select! {
+                message = handler.live() => return message,
+                Some(order) = orders.recv() => order,
+            };
+            if let Order::Swap(launch) = order {
+                // Calls that don't end in time are cut off.
+                let swapping = timeout(handler.limits.stop, calls.write()).await;
+                handler.stop().await;
+                handler.launch = launch;
+                handler.failures.clear();
+                drop(swapping);
+            } else {
+                handler.stop().await;
+            }
+        }
+    }
+
+    /// Tells all who wait for the handler that there will be none.
+    pub fn give_up(&mut self) {
+        self.handler.is_ready = watch::channel(false).0;
+    }
+
+    /// Kills the handler. The real host gives it no sign before either.
+    pub async fn stop(&mut self) {
+        self.handler.stop().await;
+    }
+}
+
+impl Handler {
+    /// Starts the handler, again and again if need be, until the host has to end.
+    async fn live(&mut self) -> String {
+        loop {
+            if let Err(message) = self.live_once().await {
+                return message;
+            }
+        }
+    }
+
+    /// From one start of the handler to the next.
+    async fn live_once(&mut self) -> Result<(), String> {
+        let limit = self.limits.start;
+        let too_late = sleep(limit);
+        tokio::pin!(too_late);
+        self.stop().await;
+        self.console.host(&format!(
+            "starting the handler on 127.0.0.1:{}, for the host alone to call",
+            self.port
+        ));
+        let process = Process::spawn(&self.launch, self.port, &self.console)?;
+        let process = self.process.insert(process);
+        let start = tokio::select! {
+            exit = process.child.wait() => Some(exit),
+            // If the handler is gone, it was somebody else who answered.
+            () = answers(self.port) => process.child.try_wait().transpose(),
+            () = &mut too_late => {
+                let problem = format!(
+                    "has not answered GET / within {} s: it has to serve HTTP on 127.0.0.1, on \
+                     the port in FUNCTIONS_CUSTOMHANDLER_PORT",
+                    limit.as_secs_f32()
+                );
+                return self.failed(&problem).await;
+            }
+        };
+        let has_answered = start.is_none();
+        let exit = match start {
+            Some(exit) => exit,
+            None => {
+                self.is_ready.send_replace(true);
+                process.child.wait().await
+            }
+        };
+        let exit = exit.map_err(|error| format!("the handler can't be awaited: {error}"))?;
         match exit.code() {
-            Some(0) => return Ok(false),
+            Some(0) if has_answered => {
+                self.console
+                    .host("the handler exited with 0, so it is not started again: calls get 500");
+                pending().await
+            }
+            // Measured: the host waits although nobody is there any more.
+            Some(0) => {
+                let problem = "exited with 0 before it answered GET /";
+                self.console.host(&format!(
+                    "the handler {problem}: as on Azure, the start limit of {} s has to pass",
+                    limit.as_secs_f32()
+                ));
+                too_late.await;
+                self.failed(problem).await
+            }
             Some(RESTART) => {
                 self.console
                     .host("the handler exited with 200: it is started again");
-                return Ok(true);
+                Ok(())
             }
-            _ => {}
+            _ => self.failed(&ended(exit)).await,
         }
+    }
+
+    /// Counts a failure; the last that is allowed is an error.
+    async fn failed(&mut self, problem: &str) -> Result<(), String> {
+        let last_lines = self.stop().await;
         self.failures.push(Instant::now());
         self.failures
             .retain(|failure| failure.elapsed() < FAILURE_WINDOW);
         let count = self.failures.len();
         if count < FAILURES {
             self.console.host(&format!(
-                "the handler failed ({exit}), {count} of {FAILURES} times: it is started again"
+                "the handler {problem}; failure {count} of {FAILURES}: it is started again"
             ));
-            return Ok(true);
+            return Ok(());
         }
-        let last_lines = if last_lines.is_empty() {
-            "it wrote nothing to stderr".to_owned()
-        } else {
-            format!("its last lines on stderr: {last_lines}")
+        let last_lines = match last_lines.as_str() {
+            "" => "it wrote nothing to stderr".to_owned(),
+            lines => format!("its last lines on stderr: {lines}"),
         };
         Err(format!(
-            "the handler failed {FAILURES} times within {} min, last with {exit}; {last_lines}",
+            "the handler failed {FAILURES} times within {} min; at last it {problem}; {last_lines}",
             FAILURE_WINDOW.as_secs() / 60
         ))
     }
 
-    /// Asks the handler to end, and makes it end if it does not do so in time.
-    pub async fn stop(&mut self) {
-        let Some(mut process) = self.process.take() else {
-            return;
+    /// Kills the handler, if there is one; gives its last lines on stderr.
+    async fn stop(&mut self) -> String {
+        self.is_ready.send_replace(false);
+        let Some(process) = &mut self.process else {
+            return String::new();
         };
-        process.signal(Signal::TERM);
-        if timeout(self.limits.stop, process.ended()).await.is_err() {
-            self.console
-                .host("the handler has not ended after SIGTERM: it is killed");
-        }
-        process.signal(Signal::KILL);
-        let _ = process.child.wait().await;
-        process.last_words().await;
+        let lines = process.kill().await;
+        self.process = None;
+        lines
+    }
+}
+
+/// How a process has ended, as the end of a sentence that begins with its name.
+fn ended(exit: ExitStatus) -> String {
+    match exit.code() {
+        Some(code) => format!("exited with {code}"),
+        None => format!("was ended by {exit}"),
     }
 }
 
 impl Process {
-    fn spawn(command: &mut Command, console: &Console) -> Result<Self, String> {
-        let mut child = command.spawn().map_err(|error| {
-            let executable = command.as_std().get_program().display();
-            format!(
-                "the handler {executable} can't be started ({error}): host.json says \
-                 where an executable has to be"
-            )
-        })?;
+    fn spawn(launch: &Launch, port: u16, console: &Console) -> Result<Self, String> {
+        let watchdog = Command::new("/bin/sh")
+            .args(["-c", WATCHDOG])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("/bin/sh can't be started ({error})"))?;
+        let group = watchdog.id().map_or(0, u32::cast_signed);
+
+        let (id, port) = (Uuid::new_v4().to_string(), port.to_string());
+        let environment = [
+            ("FUNCTIONS_CUSTOMHANDLER_PORT", &port),
+            ("FUNCTIONS_HTTPWORKER_PORT", &port),
+            ("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id),
+            ("FUNCTIONS_HTTPWORKER_ID", &id),
+        ];
+        let variable = |name: &str| {
+            let own = environment.iter().find(|(own, _)| *own == name);
+            let set = || launch.environment.iter().find(|(set, _)| set == name);
+            own.map(|(_, value)| (*value).clone())
+                .or_else(|| set().map(|(_, value)| value.clone()))
+                .or_else(|| env::var(name).ok())
+        };
+        let arguments: Vec<String> = launch
+            .arguments
+            .iter()
+            .map(|argument| expand(argument, variable))
+            .collect();
+        let mut child = Command::new(&launch.executable)
+            .args(split(&arguments.join(" ")))
+            .current_dir(&launch.working_directory)
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C goes to the host alone, which lets running calls end first.
+            .process_group(group)
+            .spawn()
+            .map_err(|error| {
+                format!(
+                    "the handler {} can't be started ({error}): customHandler.description in \
+                     host.json says where the executable has to be (defaultExecutablePath) and \
+                     where it runs (workingDirectory)",
+                    launch.executable.display()
+                )
+            })?;
+
         let last_lines = Arc::<Mutex<VecDeque<String>>>::default();
         let tail = Arc::clone(&last_lines);
         let (output, errors) = (console.clone(), console.clone());
@@ -249,91 +394,85 @@ impl Process {
             })),
         ];
         Ok(Self {
-            group: child.id().and_then(|id| Pid::from_raw(id.cast_signed())),
             child,
+            watchdog,
             readers,
             last_lines,
         })
     }
 
-    /// Signals the handler and the processes it has started.
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // It fails if nobody is left to get it.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    /// Ends when the handler has. It is not reaped yet, so that its id can't be somebody else's.
-    async fn ended(&self) {
-        let Some(leader) = self.group else { return };
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        while let Ok(None) = waitid(WaitId::Pid(leader), look) {
-            sleep(POLL).await;
-        }
-    }
-
-    /// Reads what is left in the pipes; gives the last lines of stderr.
-    async fn last_words(self) -> String {
-        for reader in self.readers {
+    /// Kills the handler and the processes it has started; gives the last lines of stderr.
+    async fn kill(&mut self) -> String {
+        drop(self.watchdog.stdin.take());
+        let _ = self.child.start_kill();
+        let _ = self.child.wait().await;
+        let _ = self.watchdog.wait().await;
+        for reader in &mut self.readers {
             let _ = timeout(LAST_WORDS, reader).await;
         }
-        let lines = self
+        let mut lines = self
             .last_lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(" | ")
+        lines.make_contiguous().join(" | ")
     }
 }
 
-/// Lets the handler get SIGKILL when the thread that starts it ends, however the host ends. It is
-/// started from the host's one thread, which lives for as long as the handler is wanted. Only
-/// Linux has this: elsewhere the handler outlives a host that is killed.
-#[cfg(target_os = "linux")]
-fn die_with_host(command: &mut Command) {
-    use rustix::process::{getpid, getppid, set_parent_process_death_signal};
+/// Replaces each %NAME% by the value of a variable, or by nothing if it isn't set.
+pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%')
+        && let Some((name, after)) = after.split_once('%')
+    {
+        expanded += before;
+        expanded += &variable(name).unwrap_or_default();
+        rest = after;
+    }
+    expanded + rest
+}
 
-    let host = getpid();
-    let prepare = move || {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The host may have been gone before the signal was ordered.
-        if getppid() == Some(host) {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::BrokenPipe.into())
+/// Splits a command line as .NET does: at blanks outside of double quotes, where a backslash before
+/// a quote takes its meaning from it.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut is_quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            ' ' | '\t' if !is_quoted => words.extend(word.take()),
+            '\\' if characters.peek() == Some(&'"') => {
+                characters.next();
+                word.get_or_insert_default().push('"');
+            }
+            '"' => {
+                word.get_or_insert_default();
+                is_quoted = !is_quoted;
+            }
+            other => word.get_or_insert_default().push(other),
         }
-    };
-    // SAFETY: between fork and exec this makes two system calls and neither allocates nor locks.
-    unsafe {
-        command.pre_exec(prepare);
     }
+    words.extend(word);
+    words
 }
 
-fn free_port() -> Result<u16, String> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| format!("there is no free port for the handler: {error}"))
-}
-
-/// Ends when the handler answers; any answer will do, and so will anything that is not a refused
-/// connection (`DefaultHttpWorkerService.IsWorkerReady`).
+/// Ends when the handler answers GET /. Any answer will do, and so will anything else that is not
+/// a refused connection.
 async fn answers(port: u16) {
-    let client = client();
     loop {
-        let mut request = hyper::Request::new(Upload::none());
-        *request.uri_mut() = format!("http://127.0.0.1:{port}/")
-            .parse()
-            .expect("an address and a port make a URI");
-        match client.request(request).await {
-            Err(error) if error.is_connect() => sleep(POLL).await,
+        match answer(port).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => sleep(POLL).await,
             _ => return,
         }
     }
+}
+
+async fn answer(port: u16) -> io::Result<u8> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.read_u8().await
 }
 
 async fn lines(stream: Option<impl AsyncRead + Unpin>, print: impl Fn(&str)) {
