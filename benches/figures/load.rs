@@ -17,20 +17,15 @@ pub const GET: &[u8] = b"GET /api/RandomNumber HTTP/1.1\r\nHost: 127.0.0.1\r\n\
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Load {
-    port: u16,
     poll: Poll,
     events: Events,
     connections: Vec<Connection>,
-    /// What is sent, in turn.
-    requests: Vec<Vec<u8>>,
-    /// After this many requests a connection is closed and another one opened.
-    lifetime: u64,
+    request: Vec<u8>,
 }
 
 struct Connection {
     stream: TcpStream,
     sent: Instant,
-    requests: u64,
     answer: Vec<u8>,
 }
 
@@ -55,20 +50,18 @@ impl Sample {
 
 impl Load {
     pub fn open(port: u16, connections: usize) -> Self {
-        Self::mixed(port, connections, vec![GET.to_vec()], u64::MAX)
+        Self::sending(port, connections, GET.to_vec())
     }
 
-    pub fn mixed(port: u16, connections: usize, requests: Vec<Vec<u8>>, lifetime: u64) -> Self {
+    pub fn sending(port: u16, connections: usize, request: Vec<u8>) -> Self {
         let poll = Poll::new().expect("epoll");
         Self {
             connections: (0..connections)
                 .map(|token| Connection::open(port, &poll, token))
                 .collect(),
-            port,
             poll,
             events: Events::with_capacity(1024),
-            requests,
-            lifetime,
+            request,
         }
     }
 
@@ -82,7 +75,7 @@ impl Load {
         let mut latencies = Vec::new();
         for connection in &mut self.connections {
             if sent < requests {
-                connection.send(&self.requests[sent as usize % self.requests.len()], begin);
+                connection.send(&self.request, begin);
                 sent += 1;
             }
         }
@@ -94,8 +87,7 @@ impl Load {
             }
             assert!(!self.events.is_empty(), "no answer for {PATIENCE:?}");
             for event in &self.events {
-                let token = event.token().0;
-                let connection = &mut self.connections[token];
+                let connection = &mut self.connections[event.token().0];
                 if !connection.has_answer() {
                     continue;
                 }
@@ -103,10 +95,7 @@ impl Load {
                 latencies.push(now - connection.sent);
                 answers += 1;
                 if sent < requests && now - begin < time {
-                    if connection.requests == self.lifetime {
-                        *connection = Connection::open(self.port, &self.poll, token);
-                    }
-                    connection.send(&self.requests[sent as usize % self.requests.len()], now);
+                    connection.send(&self.request, now);
                     sent += 1;
                 }
             }
@@ -132,7 +121,6 @@ impl Connection {
         Self {
             stream,
             sent: Instant::now(),
-            requests: 0,
             answer: Vec::new(),
         }
     }
@@ -141,7 +129,6 @@ impl Connection {
         let written = self.stream.write(request).expect("the server reads");
         assert_eq!(written, request.len(), "the server does not read");
         self.sent = now;
-        self.requests += 1;
     }
 
     /// Reads what there is; whether that makes an answer whole.

@@ -1,9 +1,8 @@
 //! The figures: the handler beside the least that could answer the same bytes, and beside the
 //! same function on other runtimes.
 //!
-//!     cargo bench              # 8 minutes
-//!     cargo bench -- --quick   # less than 3
-//!     cargo bench -- --long    # endurance, in place of the figures
+//!     cargo bench              # some 6 minutes
+//!     cargo bench -- --quick   # less than 2
 //!
 //! It builds what is published (`build.sh`) and prints tables in Markdown. Whatever is compared
 //! is measured in turn, round by round, and a ratio is the median of the rounds' ratios: what
@@ -14,15 +13,12 @@ mod server;
 
 use std::{
     env,
-    os::unix::process::CommandExt,
     process::{Command, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
 use load::{Load, Sample};
-use server::{AFTERWARDS, LOGGING, Variant};
-use test_support::client::Connection;
+use server::{LOGGING, Variant};
 
 /// How thorough.
 struct Mode {
@@ -51,26 +47,11 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench") // cargo's
         .collect();
-    raise_the_limit_of_descriptors();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
         [] => figures(&FULL),
         ["--quick"] => figures(&QUICK),
-        ["--long"] => endurance(),
-        _ => panic!("{arguments:?}: give nothing, --quick or --long"),
-    }
-}
-
-/// 10,000 connections take more than a process has by default; the limit is inherited.
-fn raise_the_limit_of_descriptors() {
-    const RAISED: &str = "FIGURES_LIMIT_IS_RAISED";
-    if env::var_os(RAISED).is_none() {
-        let error = Command::new("sh")
-            .args(["-c", "ulimit -n $(ulimit -Hn) && exec \"$0\" \"$@\""])
-            .args(env::args_os())
-            .env(RAISED, "1")
-            .exec();
-        panic!("sh: {error}");
+        _ => panic!("{arguments:?}: give --quick, or nothing"),
     }
 }
 
@@ -78,13 +59,12 @@ fn figures(mode: &Mode) {
     let variants = Variant::all();
     machine();
     cold_start(&variants, mode);
-    for connections in [1, 32, 1_000] {
+    for connections in [1, 32] {
         throughput(&variants, mode, connections);
     }
     // Its app names one executable without arguments, so the interpreters are left out.
     through_host(&variants[..3], mode);
-    // But Python: 10,000 threads stop the machine first.
-    memory(&variants[..variants.len() - 1], mode);
+    memory(&variants, mode);
 }
 
 /// What the figures depend on, in one line.
@@ -222,8 +202,8 @@ fn through_host(variants: &[Variant], mode: &Mode) {
         let mut samples = vec![Samples::default(); variants.len()];
         for round in 0..=mode.rounds {
             for ((_, host), samples) in hosts.iter().zip(&mut samples) {
-                let requests = vec![get.clone().into_bytes()];
-                let mut load = Load::mixed(host.port(), connections, requests, u64::MAX);
+                let request = get.clone().into_bytes();
+                let mut load = Load::sending(host.port(), connections, request);
                 let sample = load.run(u64::MAX, mode.time);
                 if round > 0 {
                     samples.add(&sample);
@@ -250,6 +230,8 @@ fn through_host(variants: &[Variant], mode: &Mode) {
 }
 
 fn memory(variants: &[Variant], mode: &Mode) {
+    const IDLE: usize = 500;
+
     let rows: Vec<Vec<String>> = variants
         .iter()
         .map(|variant| {
@@ -258,20 +240,14 @@ fn memory(variants: &[Variant], mode: &Mode) {
             }
             let server = variant.start();
             server.ready();
-            let open = server.descriptors();
             let mut row = vec![server.resident()];
             for requests in mode.requests {
                 Load::open(server.port, 32).run(requests, Duration::MAX);
                 row.push(server.resident());
             }
-            for connections in [1_000, 10_000, 10_000] {
-                let mut idle = Load::open(server.port, connections);
-                idle.run(connections as u64, Duration::MAX);
-                row.push(server.resident());
-                drop(idle);
-                server.recover(open);
-                row.push(server.resident());
-            }
+            let mut idle = Load::open(server.port, IDLE);
+            idle.run(IDLE as u64, Duration::MAX);
+            row.push(server.resident());
             row.iter()
                 .map(|kib| format!("{:.1}", kib / 1024.0))
                 .collect()
@@ -280,120 +256,10 @@ fn memory(variants: &[Variant], mode: &Mode) {
     let [few, many] = mode.requests;
     table(
         "Resident memory in MiB",
-        &format!(
-            "at start | after {few} requests | after {many} | 1,000 idle connections | {after} s \
-             later | 10,000 idle | {after} s later | 10,000 again | {after} s later",
-            after = AFTERWARDS.as_secs()
-        ),
+        &format!("at start | after {few} requests | after {many} | with {IDLE} idle connections"),
         variants,
         |index| rows[index].clone(),
     );
-}
-
-/// What takes too long for the tests. It ends with an error at the first answer that is not the
-/// expected one.
-fn endurance() {
-    let variants = Variant::all();
-    let logging = variants
-        .iter()
-        .find(|variant| variant.name == LOGGING)
-        .expect("a variant");
-    machine();
-    beside_others(logging);
-
-    println!("\nKeep-alive and new connections, with and without bodies, logging at info\n");
-    println!("| requests | MiB resident | open descriptors |\n|---:|---:|---:|");
-    let server = logging.start();
-    server.ready();
-    let requests = [
-        load::GET.to_vec(),
-        b"POST /api/RandomNumber HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello".to_vec(),
-        [
-            &b"POST /api/RandomNumber HTTP/1.1\r\nHost: h\r\nContent-Length: 5000\r\n\r\n"[..],
-            &[b'x'; 5_000],
-        ]
-        .concat(),
-        b"POST /api/RandomNumber HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
-          5\r\nhello\r\n0\r\n\r\n"
-            .to_vec(),
-    ];
-    let mut load = Load::mixed(server.port, 32, requests.into(), 100);
-    let mut answers = 0;
-    for until in [100_000, 1_000_000, 10_000_000] {
-        answers += load.run(until - answers, Duration::MAX).answers;
-        let (resident, descriptors) = (server.resident() / 1024.0, server.descriptors());
-        println!("| {answers} | {resident:.1} | {descriptors} |");
-    }
-    println!("\n{answers} answers, {} lines.", server.invocations() - 1);
-}
-
-/// One client's latency, alone and beside many that are slow.
-fn beside_others(variant: &Variant) {
-    const HALF_OPEN: usize = 5_000;
-    const SLOW: usize = 500;
-    const TIME: Duration = Duration::from_secs(5);
-
-    println!(
-        "\nOne client, alone and beside others\n\n\
-         | beside | p50 µs | p99 µs | MiB resident | open descriptors |\n|---|---:|---:|---:|---:|"
-    );
-    let server = variant.start();
-    server.ready();
-    let mut client = Load::open(server.port, 1);
-    client.run(10_000, Duration::MAX);
-    let open = server.descriptors();
-    let mut row = |title: &str| {
-        let sample = client.run(u64::MAX, TIME);
-        println!(
-            "| {title} | {:.0} | {:.0} | {:.1} | {} |",
-            sample.percentile(50.0),
-            sample.percentile(99.0),
-            server.resident() / 1024.0,
-            server.descriptors(),
-        );
-    };
-    let connect = |count: usize| -> Vec<_> {
-        let crowd = (0..count).map(|_| Connection::to(server.port)).collect();
-        server.settle(|descriptors| descriptors >= open + count);
-        crowd
-    };
-    row("nobody");
-
-    let mut half_open = connect(HALF_OPEN);
-    for connection in &mut half_open {
-        connection.send(&load::GET[..load::GET.len() / 2]);
-    }
-    row(&format!("{HALF_OPEN} in the middle of a head"));
-    for connection in &mut half_open {
-        connection.send(&load::GET[load::GET.len() / 2..]);
-        assert!(connection.answer().value() > 0);
-    }
-    drop(half_open);
-    server.recover(open);
-    row("nobody, after these");
-
-    let post = b"POST /api/RandomNumber HTTP/1.1\r\nHost: handler\r\nContent-Length: 1000\r\n\r\n\
-        the beginning of a body";
-    let mut slow = connect(SLOW);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            // Every second one is in its head, every other in its body.
-            let sent = |index: usize| [10, post.len() - 15][index % 2];
-            for (index, connection) in slow.iter_mut().enumerate() {
-                connection.send(&post[..sent(index)]);
-            }
-            for second in 0..TIME.as_secs() as usize {
-                for (index, connection) in slow.iter_mut().enumerate() {
-                    connection.send([post[sent(index) + second]]);
-                }
-                thread::sleep(Duration::from_secs(1));
-            }
-        });
-        row(&format!("{SLOW} that send a byte a second"));
-    });
-    drop(slow);
-    server.recover(open);
-    row("nobody, after these, which vanished");
 }
 
 /// The variants that can be started, each with its samples.

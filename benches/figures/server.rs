@@ -13,15 +13,9 @@ use dev_host::{Options, Running};
 use serde_json::json;
 use tempfile::TempDir;
 
-use test_support::{
-    app::app,
-    process::{descriptors, memory},
-};
+use test_support::{app::app, process::memory};
 
 use crate::load::{GET, PATIENCE};
-
-/// How long a server is given to give memory back.
-pub const AFTERWARDS: Duration = Duration::from_secs(15);
 
 /// The variant of which the log is read.
 pub const LOGGING: &str = "handler, logging";
@@ -64,7 +58,7 @@ impl Variant {
         let python = build(&["python3", "--version"]);
         [
             ("floor", vec!["target/floor"], "", true),
-            ("handler", vec!["./handler"], "error", true),
+            ("handler", vec!["./handler"], "warn", true),
             (LOGGING, vec!["./handler"], "info", true),
             ("Go net/http", vec!["target/peer-go"], "", go),
             (
@@ -190,29 +184,6 @@ impl Server {
                 Duration::from_nanos(nanoseconds.expect("schedstat"))
             })
             .sum()
-    }
-
-    /// How many files and sockets are open.
-    pub fn descriptors(&self) -> usize {
-        descriptors(self.child.id())
-    }
-
-    /// Waits until so many files and sockets are open: connections are taken and given up a little
-    /// after their clients have opened or closed them.
-    pub fn settle(&self, is_enough: impl Fn(usize) -> bool) {
-        let begin = Instant::now();
-        while !is_enough(self.descriptors()) {
-            let open = self.descriptors();
-            assert!(begin.elapsed() < PATIENCE, "{open} files are open");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Waits until no more than that many are open, and then for the memory behind the others:
-    /// garbage is collected, and the handler gives memory back, only now and then.
-    pub fn recover(&self, open: usize) {
-        self.settle(|descriptors| descriptors <= open);
-        thread::sleep(AFTERWARDS);
     }
 
     /// Ends it, and says how many invocations it has logged.

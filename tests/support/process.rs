@@ -39,13 +39,6 @@ pub fn memory(process: u32, figure: &str) -> u64 {
     kibibytes.expect("a figure").parse().expect("a number")
 }
 
-/// How many files and sockets a process has open.
-pub fn descriptors(process: u32) -> usize {
-    fs::read_dir(format!("/proc/{process}/fd"))
-        .expect("Linux")
-        .count()
-}
-
 /// Waits for a condition that holds soon unless something is broken.
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
