@@ -1,286 +1,186 @@
-//! The figures: the handler beside the least that could answer the same bytes, and beside the
-//! same function on other runtimes.
+//! What a user can feel: the handler behind a host, beside the least that could answer the same
+//! bytes (the floor) and beside the same function on other runtimes.
 //!
-//!     cargo bench              # some 6 minutes
-//!     cargo bench -- --quick   # less than 2
+//!     cargo bench              # 6 minutes, once it is built
+//!     cargo bench -- --quick   # 2 minutes
 //!
-//! It builds what is published (`build.sh`) and prints tables in Markdown. Whatever is compared
-//! is measured in turn, round by round, and a ratio is the median of the rounds' ratios: what
-//! else the machine does passes over all alike.
+//! It builds ./handler as it is published, prints two tables in Markdown, and a full run draws the
+//! first one as `benches/figures.svg`. What is compared is measured in turn, round by round, and a
+//! ratio is the median of the rounds' ratios: whatever else the machine does, it does to all alike.
 
+mod chart;
 mod load;
 mod server;
 
 use std::{
-    env,
+    env, fs,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use load::{Load, Sample};
-use server::{LOGGING, Variant};
+use load::Load;
+use server::{Server, Variant};
 
-/// How thorough.
-struct Mode {
-    starts: usize,
+/// The connections from the client to the host, or to the handler itself.
+const CONNECTIONS: usize = 32;
+
+struct Run {
     rounds: usize,
+    starts: usize,
+    /// Of one variant in one round.
     time: Duration,
-    requests: [u64; 2],
 }
 
-const QUICK: Mode = Mode {
-    starts: 20,
-    rounds: 3,
-    time: Duration::from_millis(500),
-    requests: [10_000, 100_000],
-};
-
-const FULL: Mode = Mode {
-    starts: 50,
-    rounds: 9,
-    time: Duration::from_millis(1_000),
-    requests: [100_000, 1_000_000],
-};
+/// Of one variant, a value for each round.
+#[derive(Clone, Default)]
+pub struct Samples {
+    /// Calls per second.
+    pub rate: Vec<f64>,
+    /// In milliseconds.
+    pub p99: Vec<f64>,
+    /// CPU time of the handler's process per call, in microseconds.
+    pub cpu: Vec<f64>,
+    /// Resident memory of the handler's process at the end, in MiB.
+    pub memory: f64,
+}
 
 fn main() {
-    let arguments: Vec<String> = env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench") // cargo's
-        .collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match *arguments {
-        [] => figures(&FULL),
-        ["--quick"] => figures(&QUICK),
-        _ => panic!("{arguments:?}: give --quick, or nothing"),
-    }
-}
+    let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
+    let is_quick = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--quick"] => true,
+        _ => panic!("{arguments:?}: give nothing or --quick"),
+    };
+    let run = if is_quick {
+        Run {
+            rounds: 3,
+            starts: 10,
+            time: Duration::from_millis(1_500),
+        }
+    } else {
+        Run {
+            rounds: 9,
+            starts: 50,
+            time: Duration::from_millis(2_000),
+        }
+    };
 
-fn figures(mode: &Mode) {
     let variants = Variant::all();
-    machine();
-    cold_start(&variants, mode);
-    for connections in [1, 32] {
-        throughput(&variants, mode, connections);
+    let machine = machine();
+    println!("{machine}");
+    let behind_host = throughput(&variants, &run, Variant::start_behind_host);
+    table(
+        "Behind dev-host, 32 connections",
+        "calls/s | × floor | p99 ms | CPU µs per call | MiB | × floor behind the real host",
+        &variants,
+        |index| {
+            let samples = &behind_host[index];
+            vec![
+                format!("{:.0}", median(&samples.rate)),
+                ratio(&samples.rate, &behind_host[0].rate),
+                format!("{:.1}", median(&samples.p99)),
+                format!("{:.0}", median(&samples.cpu)),
+                format!("{:.1}", samples.memory),
+                format!("{:.2}", variants[index].behind_real_host),
+            ]
+        },
+    );
+    if !is_quick {
+        let svg = chart::draw(&variants, &behind_host, &machine);
+        fs::write("benches/figures.svg", svg).expect("the repository can be written to");
     }
-    // Its app names one executable without arguments, so the interpreters are left out.
-    through_host(&variants[..3], mode);
-    memory(&variants, mode);
+
+    let starts = starts(&variants, &run);
+    let alone = throughput(&variants, &run, Variant::start);
+    table(
+        "Without a host, 32 connections",
+        "first answer after ms | × floor | calls/s | × floor | p99 ms | CPU µs per call | × floor",
+        &variants,
+        |index| {
+            let samples = &alone[index];
+            vec![
+                format!("{:.1}", median(&starts[index])),
+                ratio(&starts[index], &starts[0]),
+                format!("{:.0}", median(&samples.rate)),
+                ratio(&samples.rate, &alone[0].rate),
+                format!("{:.1}", median(&samples.p99)),
+                format!("{:.1}", median(&samples.cpu)),
+                ratio(&samples.cpu, &alone[0].cpu),
+            ]
+        },
+    );
 }
 
 /// What the figures depend on, in one line.
-fn machine() {
+fn machine() -> String {
     let version = |program: &str, argument: &str| {
-        let output = Command::new(program)
-            .arg(argument)
-            .stderr(Stdio::null())
-            .output();
+        let mut command = Command::new(program);
+        let output = command.arg(argument).stderr(Stdio::null()).output();
         let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         text.map_or(format!("no {program}"), |text| text.trim().to_owned())
     };
-    let cores = std::thread::available_parallelism().expect("Linux");
-    println!(
+    let cores = std::thread::available_parallelism().expect("a number");
+    format!(
         "{cores} cores, shared with the load; {}; {}; {}; Node {}; {}",
         version("uname", "-srm"),
         version("rustc", "-V"),
         version("go", "version"),
         version("node", "-v"),
         version("python3", "-V"),
-    );
+    )
 }
 
-fn cold_start(variants: &[Variant], mode: &Mode) {
+/// From the spawning of the process to its first answer, in milliseconds.
+fn starts(variants: &[Variant], run: &Run) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::new(); variants.len()];
-    for _ in 0..mode.starts {
-        for (variant, times) in installed(variants, &mut times) {
-            let begin = Instant::now();
-            let server = variant.start();
-            server.ready();
-            times.push(begin.elapsed().as_nanos() as f64 / 1e6);
+    for _ in 0..run.starts {
+        for (variant, times) in variants.iter().zip(&mut times) {
+            if variant.is_installed {
+                let begin = Instant::now();
+                let server = variant.start();
+                Load::open(server.port, 1).run(Duration::ZERO);
+                times.push(begin.elapsed().as_secs_f64() * 1e3);
+            }
         }
     }
-    let go = variants
+    times
+}
+
+fn throughput(variants: &[Variant], run: &Run, start: impl Fn(&Variant) -> Server) -> Vec<Samples> {
+    let servers: Vec<Option<Server>> = variants
         .iter()
-        .position(|variant| variant.name.starts_with("Go"));
-    let go = go.expect("a variant");
-    table(
-        &format!(
-            "Cold start: from its spawning to the first 200, {} times",
-            mode.starts
-        ),
-        "median ms | worst ms | × floor | × Go",
-        variants,
-        |index| {
-            let worst = times[index].iter().copied().fold(0.0, f64::max);
-            vec![
-                format!("{:.2}", median(&times[index])),
-                format!("{worst:.2}"),
-                ratio(&times[index], &times[0]),
-                ratio(&times[index], &times[go]),
-            ]
-        },
-    );
-}
-
-/// Of one variant, round by round.
-#[derive(Clone, Default)]
-struct Samples {
-    rate: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    p999: Vec<f64>,
-    cpu: Vec<f64>,
-}
-
-impl Samples {
-    fn add(&mut self, sample: &Sample) {
-        self.rate.push(sample.rate());
-        self.p50.push(sample.percentile(50.0));
-        self.p99.push(sample.percentile(99.0));
-        self.p999.push(sample.percentile(99.9));
-    }
-}
-
-fn throughput(variants: &[Variant], mode: &Mode, connections: usize) {
+        .map(|variant| variant.is_installed.then(|| start(variant)))
+        .collect();
     let mut samples = vec![Samples::default(); variants.len()];
-    let servers: Vec<_> = variants
-        .iter()
-        .map(|variant| variant.installed.then(|| variant.start()))
-        .collect();
-    let mut answers = vec![0; variants.len()];
-    for round in 0..=mode.rounds {
-        for (index, server) in servers.iter().enumerate() {
+    for round in 0..=run.rounds {
+        for (server, samples) in servers.iter().zip(&mut samples) {
             let Some(server) = server else { continue };
-            if round == 0 {
-                server.ready();
-                answers[index] += 1;
-            }
-            let mut load = Load::open(server.port, connections);
+            let mut load = Load::open(server.port, CONNECTIONS);
             let cpu = server.cpu();
-            let sample = load.run(u64::MAX, mode.time);
-            let cpu = server.cpu() - cpu;
-            answers[index] += sample.answers;
+            let sample = load.run(run.time);
+            // The first round warms up.
             if round > 0 {
-                samples[index].add(&sample);
-                let cpu = cpu.as_nanos() as f64 / 1e3 / sample.answers as f64;
-                samples[index].cpu.push(cpu);
+                let cpu = server.cpu() - cpu;
+                samples.rate.push(sample.rate());
+                samples.p99.push(sample.p99());
+                samples
+                    .cpu
+                    .push(cpu.as_secs_f64() * 1e6 / sample.answers as f64);
+                samples.memory = server.memory();
             }
         }
     }
-    table(
-        &format!("Connections: {connections}"),
-        "requests/s | × floor | p50 µs | p99 µs | p99.9 µs | CPU µs per request | × floor",
-        variants,
-        |index| {
-            let (own, floor) = (&samples[index], &samples[0]);
-            vec![
-                format!("{:.0}", median(&own.rate)),
-                ratio(&own.rate, &floor.rate),
-                format!("{:.0}", median(&own.p50)),
-                format!("{:.0}", median(&own.p99)),
-                format!("{:.0}", median(&own.p999)),
-                format!("{:.2}", median(&own.cpu)),
-                ratio(&own.cpu, &floor.cpu),
-            ]
-        },
-    );
-    for (index, server) in servers.into_iter().enumerate() {
-        if let Some(server) = server
-            && variants[index].name == LOGGING
-        {
-            let (answers, lines) = (answers[index], server.invocations());
-            println!("\nWith logging: {answers} answers, {lines} lines.");
-        }
-    }
-}
-
-/// What a handler adds to a request is the difference to the floor behind the same host.
-fn through_host(variants: &[Variant], mode: &Mode) {
-    let get = str::from_utf8(load::GET).expect("ASCII");
-    let get = get.replacen("\r\n", "\r\nx-functions-key: key\r\n", 1);
-    let hosts: Vec<_> = variants.iter().map(Variant::start_behind_host).collect();
-    for connections in [1, 32] {
-        let mut samples = vec![Samples::default(); variants.len()];
-        for round in 0..=mode.rounds {
-            for ((_, host), samples) in hosts.iter().zip(&mut samples) {
-                let request = get.clone().into_bytes();
-                let mut load = Load::sending(host.port(), connections, request);
-                let sample = load.run(u64::MAX, mode.time);
-                if round > 0 {
-                    samples.add(&sample);
-                }
-            }
-        }
-        table(
-            &format!("Through dev-host, connections: {connections}"),
-            "requests/s | × floor | p50 µs | × floor | p99 µs | p99.9 µs",
-            variants,
-            |index| {
-                let (own, floor) = (&samples[index], &samples[0]);
-                vec![
-                    format!("{:.0}", median(&own.rate)),
-                    ratio(&own.rate, &floor.rate),
-                    format!("{:.0}", median(&own.p50)),
-                    ratio(&own.p50, &floor.p50),
-                    format!("{:.0}", median(&own.p99)),
-                    format!("{:.0}", median(&own.p999)),
-                ]
-            },
-        );
-    }
-}
-
-fn memory(variants: &[Variant], mode: &Mode) {
-    const IDLE: usize = 500;
-
-    let rows: Vec<Vec<String>> = variants
-        .iter()
-        .map(|variant| {
-            if !variant.installed {
-                return Vec::new();
-            }
-            let server = variant.start();
-            server.ready();
-            let mut row = vec![server.resident()];
-            for requests in mode.requests {
-                Load::open(server.port, 32).run(requests, Duration::MAX);
-                row.push(server.resident());
-            }
-            let mut idle = Load::open(server.port, IDLE);
-            idle.run(IDLE as u64, Duration::MAX);
-            row.push(server.resident());
-            row.iter()
-                .map(|kib| format!("{:.1}", kib / 1024.0))
-                .collect()
-        })
-        .collect();
-    let [few, many] = mode.requests;
-    table(
-        "Resident memory in MiB",
-        &format!("at start | after {few} requests | after {many} | with {IDLE} idle connections"),
-        variants,
-        |index| rows[index].clone(),
-    );
-}
-
-/// The variants that can be started, each with its samples.
-fn installed<'a, T>(
-    variants: &'a [Variant],
-    samples: &'a mut [T],
-) -> impl Iterator<Item = (&'a Variant, &'a mut T)> {
-    variants
-        .iter()
-        .zip(samples)
-        .filter(|(variant, _)| variant.installed)
+    samples
 }
 
 fn table(title: &str, columns: &str, variants: &[Variant], row: impl Fn(usize) -> Vec<String>) {
-    println!("\n{title}\n\n| | {columns} |");
-    println!("|---|{}", "---:|".repeat(columns.split('|').count()));
+    let line = "---:|".repeat(columns.split('|').count());
+    println!("\n{title}\n\n| | {columns} |\n|---|{line}");
     for (index, variant) in variants.iter().enumerate() {
-        if variant.installed {
+        if variant.is_installed {
             println!("| {} | {} |", variant.name, row(index).join(" | "));
         } else {
-            println!("| {} | not installed |", variant.name);
+            println!("| {}: not installed |", variant.name);
         }
     }
 }
@@ -291,15 +191,12 @@ fn median(samples: &[f64]) -> f64 {
     samples[samples.len() / 2]
 }
 
-/// How many times as much, round by round.
+/// How many times as much as the base, round by round.
 fn ratio(samples: &[f64], base: &[f64]) -> String {
-    if base.is_empty() {
-        return String::new();
-    }
     let ratios: Vec<f64> = samples
         .iter()
         .zip(base)
-        .map(|(sample, base)| sample / base)
+        .map(|(own, base)| own / base)
         .collect();
     format!("{:.2}", median(&ratios))
 }

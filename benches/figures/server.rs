@@ -1,202 +1,220 @@
-//! The servers that are measured, as processes.
+//! What is measured: each variant alone, and behind dev-host.
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, ErrorKind, Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    io::ErrorKind,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
     process::{Child, Command, Stdio},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dev_host::{Options, Running};
 use serde_json::json;
 use tempfile::TempDir;
 
-use test_support::{app::app, process::memory};
-
-use crate::load::{GET, PATIENCE};
-
-/// The variant of which the log is read.
-pub const LOGGING: &str = "handler, logging";
-
-/// How a server is started.
+/// A server that answers as the function does.
 pub struct Variant {
     pub name: &'static str,
-    command: Vec<&'static str>,
-    level: &'static str,
-    /// Whether there is anything to start.
-    pub installed: bool,
+    program: String,
+    argument: Option<String>,
+    log_level: &'static str,
+    pub is_installed: bool,
+    /// Calls per second behind the real Functions host in a run of its own, as a part of the
+    /// floor's there (Node and Python: of an earlier run with its own floor).
+    pub behind_real_host: f64,
 }
 
 impl Variant {
-    /// The floor, the handler without and with logging, and the peers; all built.
-    pub fn all() -> Vec<Self> {
+    /// All of them, built.
+    pub fn all() -> [Self; 6] {
         // The repository, so that the paths below are the same wherever cargo was started.
-        env::set_current_dir(env!("CARGO_MANIFEST_DIR")).expect("the repository");
-        // As it is published, and the floor built alike.
-        let handler = build(&["./build.sh"]);
-        let floor = build(&[
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        env::set_current_dir(root).expect("the repository is there");
+        let path = |file: &str| root.join(file).display().to_string();
+
+        assert!(succeeds("./build.sh", &[]), "no handler, no figures");
+        let options = ["--edition=2024", "-Copt-level=3", "-Cpanic=abort"];
+        let output = ["-Ctarget-feature=+crt-static", "-otarget/floor"];
+        let source = ["benches/peers/floor.rs"];
+        assert!(succeeds(
             "rustc",
-            "--edition=2024",
-            "-Copt-level=3",
-            "-Cpanic=abort",
-            "-Cstrip=symbols",
-            "-Ctarget-feature=+crt-static",
-            "-otarget/floor",
-            "benches/peers/floor.rs",
-        ]);
-        assert!(handler && floor, "no build, no figures");
-        let go = build(&[
+            &[&options[..], &output, &source].concat()
+        ));
+        let go = succeeds(
             "go",
-            "build",
-            "-o",
-            "target/peer-go",
-            "benches/peers/peer.go",
-        ]);
-        let node = build(&["node", "--check", "benches/peers/peer.mjs"]);
-        let python = build(&["python3", "--version"]);
+            &["build", "-o", "target/peer-go", "benches/peers/peer.go"],
+        );
+        let node = succeeds("node", &["--version"]);
+        let python = succeeds("python3", &["--version"]);
+
+        let variant = |name, program, argument, log_level, is_installed, behind_real_host| Self {
+            name,
+            program,
+            argument,
+            log_level,
+            is_installed,
+            behind_real_host,
+        };
+        let handler = path("handler");
+        let node_script = Some(path("benches/peers/peer.mjs"));
+        let python_script = Some(path("benches/peers/peer.py"));
         [
-            ("floor", vec!["target/floor"], "", true),
-            ("handler", vec!["./handler"], "warn", true),
-            (LOGGING, vec!["./handler"], "info", true),
-            ("Go net/http", vec!["target/peer-go"], "", go),
-            (
-                "Node http",
-                vec!["node", "benches/peers/peer.mjs"],
-                "",
-                node,
+            variant("floor", path("target/floor"), None, "", true, 1.0),
+            variant("handler", handler.clone(), None, "warn", true, 0.97),
+            variant(
+                "handler, a line per call",
+                handler,
+                None,
+                "info",
+                true,
+                0.86,
             ),
-            (
+            variant("Go net/http", path("target/peer-go"), None, "", go, 0.79),
+            variant("Node http", "node".to_owned(), node_script, "", node, 0.58),
+            variant(
                 "Python http.server",
-                vec!["python3", "benches/peers/peer.py"],
+                "python3".to_owned(),
+                python_script,
                 "",
                 python,
+                0.43,
             ),
         ]
-        .map(|(name, command, level, installed)| Self {
-            name,
-            command,
-            level,
-            installed,
-        })
-        .into()
     }
 
-    /// The same behind dev-host, with the function key `key`.
-    pub fn start_behind_host(&self) -> (TempDir, Running) {
-        let app = app(self.command[0], |_| {});
-        let settings = json!({"IsEncrypted": false, "Values": {"RUST_LOG": self.level}});
-        fs::write(app.path().join("local.settings.json"), settings.to_string()).expect("room");
+    /// Alone, on a free port. It may not listen yet.
+    pub fn start(&self) -> Server {
+        // It stays free unless somebody else takes it, which the load would then notice.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .expect("there is a free port")
+            .port();
+        let child = Command::new(&self.program)
+            .args(&self.argument)
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+            .env("RUST_LOG", self.log_level)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.program));
+        Server {
+            port,
+            process: child.id(),
+            _child: Some(Killed(child)),
+            _host: None,
+        }
+    }
+
+    /// Behind dev-host, which reads what it logs.
+    pub fn start_behind_host(&self) -> Server {
+        let app = tempfile::tempdir().expect("there is room");
+        let write = |file: &str, content: String| {
+            fs::write(app.path().join(file), content).expect("there is room");
+        };
+        let host = json!({
+            "version": "2.0",
+            "customHandler": {
+                "description": {
+                    "defaultExecutablePath": self.program,
+                    "arguments": self.argument.as_slice(),
+                },
+                "enableProxyingHttpRequest": true,
+            },
+        });
+        write("host.json", host.to_string());
+        let settings = json!({"IsEncrypted": false, "Values": {"RUST_LOG": self.log_level}});
+        write("local.settings.json", settings.to_string());
+        fs::create_dir(app.path().join("RandomNumber")).expect("there is room");
+        let function = fs::read_to_string("RandomNumber/function.json");
+        write(
+            "RandomNumber/function.json",
+            function.expect("the function is there"),
+        );
+
         let host = dev_host::start(Options {
             app_root: app.path().to_owned(),
             function_key: Some("key".to_owned()),
             ..Options::default()
-        });
-        (app, host.unwrap_or_else(|error| panic!("{error}")))
-    }
-
-    /// Starts it on a free port; it may not listen yet.
-    pub fn start(&self) -> Server {
-        // Free until somebody else takes it, which the start would then say.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        let logs = self.level == "info";
-        let mut child = Command::new(self.command[0])
-            .args(&self.command[1..])
-            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
-            .env("RUST_LOG", self.level)
-            .stdout(if logs { Stdio::piped() } else { Stdio::null() })
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", self.command[0]));
-        let invocations = child.stdout.take().map(|stdout| {
-            thread::spawn(move || {
-                let mut stdout = BufReader::with_capacity(1 << 16, stdout);
-                let (mut line, mut invocations) = (Vec::new(), 0);
-                while stdout.read_until(b'\n', &mut line).expect("a pipe") > 0 {
-                    invocations += u64::from(line.starts_with(b"INFO RandomNumber invoked"));
-                    line.clear();
-                }
-                invocations
-            })
-        });
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
         Server {
-            child,
-            port,
-            invocations,
+            port: host.port(),
+            process: handler_of(app.path()),
+            _child: None,
+            _host: Some((host, app)),
         }
     }
 }
 
-/// Whether the command is there; one that is and fails is an error.
-fn build(command: &[&str]) -> bool {
-    let mut process = Command::new(command[0]);
-    process.args(&command[1..]).stdout(Stdio::null());
-    match process.status() {
+/// The process that dev-host has started for this app: it has the app's root in its environment.
+fn handler_of(app: &Path) -> u32 {
+    let app = app.canonicalize().expect("the app is there");
+    let variable = format!("FUNCTIONS_APP_ROOT_PATH={}", app.display());
+    fs::read_dir("/proc")
+        .expect("this is Linux")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .find(|process| {
+            let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+            environment
+                .split(|byte| *byte == 0)
+                .any(|it| it == variable.as_bytes())
+        })
+        .expect("dev-host has started the handler")
+}
+
+/// Whether the command is there. If it is there and fails, there are no figures.
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    match Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .status()
+    {
         Ok(status) => {
-            assert!(status.success(), "{}", command.join(" "));
+            assert!(status.success(), "{program} {}", arguments.join(" "));
             true
         }
         Err(error) if error.kind() == ErrorKind::NotFound => false,
-        Err(error) => panic!("{}: {error}", command[0]),
+        Err(error) => panic!("{program}: {error}"),
     }
 }
 
-/// A running one, killed when it goes out of scope.
+/// A running one. It ends when this is dropped.
 pub struct Server {
-    pub child: Child,
     pub port: u16,
-    invocations: Option<JoinHandle<u64>>,
+    /// Of the handler, not of the host.
+    process: u32,
+    _child: Option<Killed>,
+    _host: Option<(Running, TempDir)>,
 }
 
 impl Server {
-    /// Waits for the first answer.
-    pub fn ready(&self) {
-        let begin = Instant::now();
-        loop {
-            if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-                stream.write_all(GET).expect("it reads");
-                // More than an answer has, so that it is read whole.
-                let mut answer = [0; 1024];
-                let read = stream.read(&mut answer).expect("an answer");
-                assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
-                return;
-            }
-            assert!(begin.elapsed() < PATIENCE, "does not listen");
-            thread::sleep(Duration::from_micros(50));
-        }
-    }
-
-    /// The memory that is resident, in KiB.
-    pub fn resident(&self) -> f64 {
-        memory(self.child.id(), "VmRSS") as f64
-    }
-
     /// The CPU time so far, user and system.
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("Linux");
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process)).expect("it runs");
         tasks
             .filter_map(|task| fs::read_to_string(task.ok()?.path().join("schedstat")).ok())
             .map(|times| {
-                let nanoseconds = times.split(' ').next().and_then(|first| first.parse().ok());
-                Duration::from_nanos(nanoseconds.expect("schedstat"))
+                let first = times.split(' ').next().and_then(|first| first.parse().ok());
+                Duration::from_nanos(first.expect("schedstat begins with nanoseconds"))
             })
             .sum()
     }
 
-    /// Ends it, and says how many invocations it has logged.
-    pub fn invocations(mut self) -> u64 {
-        let reader = self.invocations.take().expect("it logs");
-        drop(self);
-        reader.join().expect("a number")
+    /// The memory that is resident, in MiB.
+    pub fn memory(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process));
+        let status = status.expect("it runs");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+        kib.expect("the kernel says it in kB") / 1024.0
     }
 }
 
-impl Drop for Server {
+struct Killed(Child);
+
+impl Drop for Killed {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
