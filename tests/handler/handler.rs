@@ -2,8 +2,9 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    mem,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
 };
 
@@ -46,10 +47,10 @@ impl Handler {
     /// As the command says, or what has been printed if the handler ends before it listens.
     pub fn spawn(command: Command) -> Result<Self, Ended> {
         let mut handler = Self::unheard(command);
-        while let Ok(line) = handler.stdout.next.recv_timeout(PATIENCE) {
-            let port = line.strip_prefix("INFO listening on http://127.0.0.1:");
-            handler.stdout.seen.push(line.clone());
-            if let Some(port) = port {
+        while handler.stdout.read() {
+            let line = handler.stdout.seen.last().expect("a line");
+            if let Some(address) = line.strip_prefix("INFO listening on http://") {
+                let port = address.rsplit(':').next().expect("a port");
                 handler.port = port.parse().expect("a port");
                 return Ok(handler);
             }
@@ -143,10 +144,18 @@ impl Lines {
         }
     }
 
-    fn all(&mut self) -> Vec<String> {
-        while let Ok(line) = self.next.recv_timeout(PATIENCE) {
-            self.seen.push(line);
+    /// Waits for one more line; false at the end.
+    fn read(&mut self) -> bool {
+        match self.next.recv_timeout(PATIENCE) {
+            Ok(line) => self.seen.push(line),
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => panic!("no line and no end: {:?}", self.seen),
         }
-        std::mem::take(&mut self.seen)
+        true
+    }
+
+    fn all(&mut self) -> Vec<String> {
+        while self.read() {}
+        mem::take(&mut self.seen)
     }
 }

@@ -2,7 +2,6 @@
 
 mod bodies;
 mod endpoint;
-mod faults;
 mod handler;
 mod logs;
 mod process;
