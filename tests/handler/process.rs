@@ -37,7 +37,8 @@ fn listens_on_the_port_it_is_given_and_on_loopback_only() {
         .expect("it listens");
     assert_eq!(handler.port, port);
     assert_eq!(handler.get(ENDPOINT).status, 200);
-    TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).expect_err("another address");
+    let other = (Ipv4Addr::new(127, 0, 0, 2), port).into();
+    TcpStream::connect_timeout(&other, Duration::from_secs(5)).expect_err("another address");
 }
 
 /// Port 3000 is the only one that a test can't choose: it waits until nobody else has it.
