@@ -1,16 +1,11 @@
 //! Other functions than RandomNumber: the one that README.md shows, and the routes on which the real
 //! host was recorded.
 
-use std::{
-    fs,
-    io::Read as _,
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use test_support::{checkout, client::Connection, core_tools, process::port_in_log, project};
+use test_support::{checkout, client::Connection, core_tools, handler::Handler, project};
 
 /// Takes any JSON, and fails.
 const FAULTY: &str = r#"
@@ -62,7 +57,9 @@ fn a_second_function_is_two_files() {
     succeeds(Command::new("./build.sh").current_dir(copy.path()));
     assert_eq!(read(&copy.path().join("target/release/handler")), "warm");
     is_static_and_silent_on_its_machine(copy.path());
-    let handler = Handler::start(&copy.path().join("handler"));
+    let mut command = Command::new(copy.path().join("handler"));
+    command.env("FUNCTIONS_CUSTOMHANDLER_PORT", "0");
+    let handler = Handler::spawn(command).expect("it listens");
     recorded.are_answered_by(handler.port);
     what_a_function_leaves_unread_is_read(handler);
 
@@ -104,9 +101,8 @@ fn answers_behind_a_host(app: &Path) {
 }
 
 /// An extractor that refuses a body has not read it, nor one that panics later.
-fn what_a_function_leaves_unread_is_read(mut handler: Handler) {
-    let port = handler.port;
-    let mut connection = Connection::to(port);
+fn what_a_function_leaves_unread_is_read(handler: Handler) {
+    let mut connection = handler.connect();
     for (content_type, status) in [("text/plain", 400), ("application/json", 413)] {
         connection.send(format!(
             "POST /api/faulty HTTP/1.1\r\nHost: h\r\nContent-Type: {content_type}\r\n\
@@ -121,41 +117,13 @@ fn what_a_function_leaves_unread_is_read(mut handler: Handler) {
          Content-Length: 2\r\n\r\n{}",
     );
     assert_eq!(connection.rest(), "");
-    assert_eq!(Connection::to(port).get("/api/RandomNumber").status, 200);
-    handler.process.kill().unwrap();
-    let mut stderr = String::new();
-    let mut pipe = handler.process.stderr.take().unwrap();
-    pipe.read_to_string(&mut stderr).unwrap();
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with("ERROR panicked at "), "{stderr}");
-    assert!(stderr.contains("w*rnings for all"), "{stderr}");
-}
-
-/// A handler, killed when it goes out of scope.
-struct Handler {
-    process: Child,
-    port: u16,
-}
-
-impl Handler {
-    fn start(executable: &Path) -> Self {
-        let mut process = Command::new(executable)
-            .env("FUNCTIONS_CUSTOMHANDLER_PORT", "0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let port = port_in_log(process.stdout.as_mut().unwrap());
-        Self { process, port }
-    }
-}
-
-impl Drop for Handler {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    assert_eq!(handler.get("/api/RandomNumber").status, 200);
+    let ended = handler.stop();
+    let [line] = &*ended.stderr else {
+        panic!("{ended:?}")
+    };
+    assert!(line.starts_with("ERROR panicked at "), "{line}");
+    assert!(line.contains("w*rnings for all"), "{line}");
 }
 
 /// conformance/recorded/routes.jsonl: functions, and which of them the real host chose for a path.

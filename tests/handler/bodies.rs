@@ -1,7 +1,7 @@
 //! Request bodies: of no interest to the function, but read to the end, for only then does the
 //! connection serve the next request.
 
-use crate::handler::{ENDPOINT, Handler};
+use crate::{ENDPOINT, start};
 use test_support::client::Connection;
 
 /// Where a body can arrive, and the answer.
@@ -25,7 +25,7 @@ fn assert_answers(connection: &mut Connection, status: u16, case: &str) {
 
 #[test]
 fn a_body_of_known_length_is_read_to_its_end() {
-    let handler = Handler::start();
+    let handler = start();
     for (method, target, status) in TARGETS {
         for size in [0, 1, 40_000, 20_000_000] {
             let mut connection = handler.connect();
@@ -39,7 +39,7 @@ fn a_body_of_known_length_is_read_to_its_end() {
 
 #[test]
 fn a_chunked_body_is_read_to_its_end() {
-    let handler = Handler::start();
+    let handler = start();
     for (method, target, status) in TARGETS {
         for (chunks, size) in [(0, 1), (1, 1), (1_000, 3), (3, 100_000)] {
             let mut connection = handler.connect();
@@ -55,7 +55,7 @@ fn a_chunked_body_is_read_to_its_end() {
 /// A client may wait for it or send the body at once.
 #[test]
 fn a_client_that_expects_100_continue_gets_it_and_then_the_answer() {
-    let handler = Handler::start();
+    let handler = start();
     let headers = "Content-Length: 5\r\nExpect: 100-continue\r\n";
     for waits in [true, false] {
         let mut connection = handler.connect();
@@ -73,7 +73,7 @@ fn a_client_that_expects_100_continue_gets_it_and_then_the_answer() {
 
 #[test]
 fn the_answer_waits_for_the_end_of_the_body() {
-    let handler = Handler::start();
+    let handler = start();
     for target in [ENDPOINT, "/api/Other"] {
         let mut connection = handler.connect();
         connection.send(head("POST", target, "Content-Length: 100000\r\n"));
@@ -93,7 +93,7 @@ fn the_answer_waits_for_the_end_of_the_body() {
 fn a_large_body_takes_no_memory() {
     const MEBIBYTES: usize = 128;
 
-    let handler = Handler::start();
+    let handler = start();
     let block = vec![b'x'; 1 << 20];
     let chunk = [b"100000\r\n", &*block, b"\r\n"].concat();
     let length = format!("Content-Length: {}\r\n", MEBIBYTES << 20);
@@ -115,7 +115,7 @@ fn a_large_body_takes_no_memory() {
 
 #[test]
 fn nothing_is_served_after_a_broken_body() {
-    let handler = Handler::start();
+    let handler = start();
     let mut connection = handler.connect();
     connection.send(head("POST", ENDPOINT, "Transfer-Encoding: chunked\r\n"));
     connection.send("5\r\nhello\r\nno chunk\r\n");

@@ -1,10 +1,10 @@
 //! What the endpoint answers.
 
-use crate::handler::{ENDPOINT, Handler};
+use crate::{ENDPOINT, start};
 
 #[test]
 fn get_and_post_answer_a_number() {
-    let handler = Handler::start();
+    let handler = start();
     let mut connection = handler.connect();
     for method in ["GET", "POST"] {
         let answer = connection.request(method, ENDPOINT, "Content-Length: 0\r\n");
@@ -17,7 +17,7 @@ fn get_and_post_answer_a_number() {
 /// As the host hands them on (rows `path:` of the recordings).
 #[test]
 fn letter_case_a_slash_at_the_end_and_the_query_make_no_difference() {
-    let handler = Handler::start();
+    let handler = start();
     let mut connection = handler.connect();
     for path in [
         ENDPOINT,
@@ -34,7 +34,7 @@ fn letter_case_a_slash_at_the_end_and_the_query_make_no_difference() {
 
 #[test]
 fn another_path_is_not_found() {
-    let handler = Handler::start();
+    let handler = start();
     let mut connection = handler.connect();
     for path in [
         "/api",
@@ -55,7 +55,7 @@ fn every_number_from_1_to_999_is_as_likely_as_another() {
     const EXPECTED: usize = 25;
     const BATCH: usize = 25;
 
-    let handler = Handler::start();
+    let handler = start();
     let mut connection = handler.connect();
     let mut counts = [0usize; NUMBERS + 1];
     let requests = format!("GET {ENDPOINT} HTTP/1.1\r\nHost: handler\r\n\r\n").repeat(BATCH);

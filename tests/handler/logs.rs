@@ -2,8 +2,11 @@
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use crate::handler::{ENDPOINT, Ended, Handler, PORT, handler};
-use test_support::client::Connection;
+use crate::{ENDPOINT, PORT, handler, start, start_with};
+use test_support::{
+    client::Connection,
+    handler::{Ended, Handler},
+};
 
 const INVOKED: &str = "INFO RandomNumber invoked via HTTP trigger. InvocationId: ";
 const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -20,7 +23,7 @@ fn invocations(ended: &Ended) -> Vec<&str> {
 /// When forwarding, the host puts its id behind the client's (row `header: invocation id`).
 #[test]
 fn each_call_is_one_line_with_the_hosts_id() {
-    let handler = Handler::start();
+    let handler = start();
     let mut connection = handler.connect();
     connection.get(ENDPOINT);
     for (name, value) in [
@@ -42,7 +45,7 @@ fn each_call_is_one_line_with_the_hosts_id() {
 #[test]
 fn rust_log_sets_the_level() {
     for level in ["", "info", "INFO", "debug", "trace"] {
-        let handler = Handler::start_with(&[("RUST_LOG", level)]);
+        let handler = start_with(&[("RUST_LOG", level)]);
         handler.get(ENDPOINT);
         assert_eq!(invocations(&handler.stop()).len(), 1, "{level:?}");
     }
@@ -74,7 +77,7 @@ fn called_without_a_log(level: &str) -> Option<Ended> {
 #[test]
 fn a_bad_level_is_reported_and_info_taken() {
     for level in ["verbose", "handler=debug", "x\nERROR forged"] {
-        let handler = Handler::start_with(&[("RUST_LOG", level)]);
+        let handler = start_with(&[("RUST_LOG", level)]);
         handler.get(ENDPOINT);
         let ended = handler.stop();
         let [line] = &*ended.stderr else {
@@ -104,7 +107,7 @@ fn the_host_takes_warnings_and_errors_for_what_they_are() {
 fn no_level_shows_the_key() {
     const SECRET: &str = "s3cr3t-k3y";
 
-    let handler = Handler::start_with(&[("RUST_LOG", "trace")]);
+    let handler = start_with(&[("RUST_LOG", "trace")]);
     let header = format!("x-functions-key: {SECRET}\r\n");
     let mut connection = handler.connect();
     for path in [ENDPOINT, "/", "/api/Other"] {

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::handler::{ENDPOINT, Handler, PORT, handler};
-use test_support::{PATIENCE, process::signal};
+use crate::{ENDPOINT, PORT, handler, start};
+use test_support::{PATIENCE, handler::Handler, process::signal};
 
 /// The one line of an attempt to start that must fail.
 fn refusal(port: &str) -> String {
@@ -91,7 +91,7 @@ fn a_port_in_use_is_refused() {
 #[test]
 fn ends_with_0_when_it_is_told_to() {
     for name in ["TERM", "INT"] {
-        let handler = Handler::start();
+        let handler = start();
         // An idle connection is no reason to stay.
         let mut idle = handler.connect();
         assert_eq!(idle.get(ENDPOINT).status, 200);
@@ -106,7 +106,7 @@ fn ends_with_0_when_it_is_told_to() {
 #[test]
 #[ignore = "it waits for more than a minute"]
 fn idle_connections_outlive_those_of_the_host() {
-    let handler = Handler::start();
+    let handler = start();
     let mut unused = handler.connect();
     let mut used = handler.connect();
     assert_eq!(used.get(ENDPOINT).status, 200);

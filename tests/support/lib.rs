@@ -4,6 +4,7 @@ pub mod app;
 pub mod checkout;
 pub mod client;
 pub mod core_tools;
+pub mod handler;
 pub mod process;
 
 use std::{path::Path, time::Duration};

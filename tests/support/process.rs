@@ -2,24 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use crate::PATIENCE;
-
-/// The port that a handler says it listens on, on its standard output.
-pub fn port_in_log(stdout: impl Read) -> u16 {
-    let lines = BufReader::new(stdout).lines();
-    let mut ports = lines.filter_map(|line| {
-        let line = line.expect("UTF-8");
-        let port = line.strip_prefix("INFO listening on http://127.0.0.1:")?;
-        Some(port.parse().expect("a port"))
-    });
-    ports.next().expect("it listens")
-}
 
 /// Sends a signal to a process.
 pub fn signal(process: u32, name: &str) {

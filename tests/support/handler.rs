@@ -1,4 +1,4 @@
-//! The handler to test, as a process.
+//! A handler as a process, with all that it prints.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -8,21 +8,11 @@ use std::{
     thread,
 };
 
-use test_support::{
+use crate::{
     PATIENCE,
     client::{Answer, Connection},
     process::signal,
 };
-
-pub const ENDPOINT: &str = "/api/RandomNumber";
-pub const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
-
-/// A command for the handler, with no variable but its own.
-pub fn handler(variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_handler"));
-    command.env_clear().envs(variables.iter().copied());
-    command
-}
 
 /// A handler that listens, killed when it goes out of scope.
 pub struct Handler {
@@ -33,17 +23,6 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// On a free port.
-    pub fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    pub fn start_with(variables: &[(&str, &str)]) -> Self {
-        let mut command = handler(variables);
-        command.env(PORT, "0");
-        Self::spawn(command).expect("the handler listens")
-    }
-
     /// As the command says, or what has been printed if the handler ends before it listens.
     pub fn spawn(command: Command) -> Result<Self, Ended> {
         let mut handler = Self::unheard(command);
