@@ -9,7 +9,7 @@ use std::{
 
 use serde::Deserialize;
 
-/// Builds the executable for release and says where it is; Cargo writes what it does to stderr.
+/// Builds the executable for development and says where it is; Cargo writes what it does to stderr.
 ///
 /// # Errors
 ///
@@ -17,18 +17,18 @@ use serde::Deserialize;
 pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
-        // Unlike `build`, `rustc` takes one package alone, so that what others of its workspace
-        // ask of a dependency doesn't get into what is run here.
-        .args(["rustc", "--release", "--bin", executable])
+        // No --package: with the packages and features of `cargo start`, whose dependencies are
+        // then not compiled again.
+        .args(["build", "--bin", executable])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(root)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("`cargo rustc` can't be run: {error}"))?;
+        .map_err(|error| format!("`cargo build` can't be run: {error}"))?;
     if !output.status.success() {
         return Err(format!(
-            "`cargo rustc --release --bin {executable}` failed in {} ({}): see above; the name is \
+            "`cargo build --bin {executable}` failed in {} ({}): see above; the name is \
              host.json's defaultExecutablePath",
             root.display(),
             output.status
@@ -39,7 +39,7 @@ pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .filter_map(|message| message.executable)
         .next_back()
-        .ok_or_else(|| format!("`cargo rustc` has not said where it put {executable}"))
+        .ok_or_else(|| format!("`cargo build` has not said where it put {executable}"))
 }
 
 /// What is built last is what was asked for.

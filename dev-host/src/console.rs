@@ -7,7 +7,11 @@ use std::{io::Write as _, sync::Arc};
 #[derive(Clone)]
 pub struct Console(Arc<dyn Fn(&str) + Send + Sync>);
 
-/// The level that the host gives to a line of the handler.
+/// A line that begins so goes without it to a category of its own on the real host.
+const WORKERS_OWN: &str = "LanguageWorkerConsoleLog";
+
+/// The level that the host gives to a line of the handler (measured: "Log lines" of the
+/// recordings).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Severity {
     Information,
@@ -16,8 +20,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// For custom handlers stderr is for errors only, and "warn" in any letter case makes an error
-    /// a warning (`WorkerProcess`).
+    /// "warn" anywhere and in any letter case makes an error a warning.
     pub fn of_stderr(line: &str) -> Self {
         if line.to_ascii_lowercase().contains("warn") {
             Self::Warning
@@ -48,6 +51,7 @@ impl Console {
     }
 
     pub(crate) fn handler(&self, severity: Severity, line: &str) {
+        let line = line.strip_prefix(WORKERS_OWN).unwrap_or(line);
         (self.0)(&format!("{:<12} {line}", format!("{severity:?}")));
     }
 }

@@ -74,34 +74,37 @@ pub enum Mode {
 
 pub struct Forwarder {
     client: Client<HttpConnector, Upload>,
-    mode: Mode,
     gate: Gate,
     inactivity: Duration,
 }
 
 impl Forwarder {
     /// A proxied request may go without a byte in either direction for `inactivity`.
-    pub fn new(mode: Mode, gate: Gate, inactivity: Duration) -> Self {
+    pub fn new(gate: Gate, inactivity: Duration) -> Self {
         Self {
             client: client(),
-            mode,
             gate,
-            inactivity: match mode {
-                Mode::Proxying => inactivity,
-                Mode::Forwarding => Duration::MAX,
-            },
+            inactivity,
         }
     }
 
     /// Passes a request on. Whatever goes wrong, the client gets a 500 without a body.
-    pub async fn forward(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
-        let activity = Activity::new(self.inactivity);
-        let Some(outgoing) = self.outgoing(request, payload, &activity) else {
+    pub async fn forward(
+        &self,
+        mode: Mode,
+        request: &HttpRequest,
+        payload: Payload,
+    ) -> HttpResponse {
+        let activity = Activity::new(match mode {
+            Mode::Proxying => self.inactivity,
+            Mode::Forwarding => Duration::MAX,
+        });
+        let Some(outgoing) = outgoing(mode, request, payload, &activity) else {
             return HttpResponse::BadRequest().finish();
         };
         let call = self.gate.enter().await;
         let answer = tokio::select! {
-            answer = self.send(outgoing, &call) => answer,
+            answer = self.send(mode, outgoing, &call) => answer,
             () = activity.clone().ceases() => None,
         };
         match answer {
@@ -112,8 +115,13 @@ impl Forwarder {
 
     /// The upload outlives a failed attempt unread, for nothing is sent before there is a
     /// connection.
-    async fn send(&self, request: Request<Upload>, call: &Call) -> Option<Response<Incoming>> {
-        let retries = match self.mode {
+    async fn send(
+        &self,
+        mode: Mode,
+        request: Request<Upload>,
+        call: &Call,
+    ) -> Option<Response<Incoming>> {
+        let retries = match mode {
             Mode::Proxying => RETRIES,
             Mode::Forwarding => 0,
         };
@@ -134,80 +142,77 @@ impl Forwarder {
             }
         }
     }
-
-    fn outgoing(
-        &self,
-        request: &HttpRequest,
-        payload: Payload,
-        activity: &Activity,
-    ) -> Option<Request<Upload>> {
-        let path = request.uri().path_and_query()?.as_str();
-        let mut outgoing = Request::new(Upload::none());
-        *outgoing.method_mut() = Method::from_bytes(request.method().as_str().as_bytes()).ok()?;
-        *outgoing.uri_mut() = path.parse::<Uri>().ok()?;
-
-        let has_body = match self.mode {
-            Mode::Proxying => !matches!(payload, Payload::None),
-            Mode::Forwarding => content_length(request.headers()).is_some_and(|length| length > 0),
-        };
-        let from = request.headers().iter();
-        let headers = outgoing.headers_mut();
-        for (name, value) in end_to_end(from.map(|(name, value)| (name.as_str(), value.as_bytes())))
-        {
-            let is_kept = match self.mode {
-                Mode::Proxying => name != "host",
-                // What .NET keeps as headers of the content `HttpRequestExtensions` doesn't copy;
-                // it adds the length and type of a content that it has copied. The few others of
-                // that kind, such as `Expires`, belong to answers.
-                Mode::Forwarding => {
-                    !name.starts_with("content-")
-                        || (has_body && matches!(name, "content-length" | "content-type"))
-                }
-            };
-            if is_kept {
-                let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
-                headers.append(name, header::HeaderValue::from_bytes(value).ok()?);
-            }
-        }
-        self.add_headers(headers)?;
-        // Without its length given, a GET is taken not to have a body.
-        if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
-            headers.insert(header::TRANSFER_ENCODING, value("chunked")?);
-        }
-
-        let sender = has_body.then(|| {
-            let (sender, receiver) = mpsc::channel(1);
-            *outgoing.body_mut() = Upload(Some(Arc::new(Mutex::new(receiver))));
-            sender
-        });
-        rt::spawn(pump(payload, sender, activity.clone()));
-        Some(outgoing)
-    }
-
-    fn add_headers(&self, headers: &mut header::HeaderMap) -> Option<()> {
-        let id = value(&Uuid::new_v4().to_string())?;
-        headers.insert("x-azure-functions-hostversion", value(HOST_VERSION)?);
-        headers.insert("x-azure-functions-invocationid", id.clone());
-        match self.mode {
-            Mode::Proxying => {
-                headers.insert("x-ms-invocation-id", id);
-            }
-            Mode::Forwarding => {
-                let product = format!("Azure-Functions-Host/{HOST_VERSION}");
-                let agent = match headers.get(header::USER_AGENT) {
-                    Some(agent) => [agent.as_bytes(), b" ", product.as_bytes()].concat(),
-                    None => product.into_bytes(),
-                };
-                let agent = header::HeaderValue::from_bytes(&agent).ok()?;
-                headers.insert(header::USER_AGENT, agent);
-            }
-        }
-        Some(())
-    }
 }
 
-/// The client for the calls that the host makes of its own, too.
-pub fn client() -> Client<HttpConnector, Upload> {
+fn outgoing(
+    mode: Mode,
+    request: &HttpRequest,
+    payload: Payload,
+    activity: &Activity,
+) -> Option<Request<Upload>> {
+    let path = request.uri().path_and_query()?.as_str();
+    let mut outgoing = Request::new(Upload::none());
+    *outgoing.method_mut() = Method::from_bytes(request.method().as_str().as_bytes()).ok()?;
+    *outgoing.uri_mut() = path.parse::<Uri>().ok()?;
+
+    let has_body = match mode {
+        Mode::Proxying => !matches!(payload, Payload::None),
+        Mode::Forwarding => content_length(request.headers()).is_some_and(|length| length > 0),
+    };
+    let from = request.headers().iter();
+    let headers = outgoing.headers_mut();
+    for (name, value) in end_to_end(from.map(|(name, value)| (name.as_str(), value.as_bytes()))) {
+        let is_kept = match mode {
+            Mode::Proxying => name != "host",
+            // What .NET keeps as headers of the content `HttpRequestExtensions` doesn't copy;
+            // it adds the length and type of a content that it has copied. The few others of
+            // that kind, such as `Expires`, belong to answers.
+            Mode::Forwarding => {
+                !name.starts_with("content-")
+                    || (has_body && matches!(name, "content-length" | "content-type"))
+            }
+        };
+        if is_kept {
+            let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
+            headers.append(name, header::HeaderValue::from_bytes(value).ok()?);
+        }
+    }
+    add_headers(mode, headers)?;
+    // Without its length given, a GET is taken not to have a body.
+    if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(header::TRANSFER_ENCODING, value("chunked")?);
+    }
+
+    let sender = has_body.then(|| {
+        let (sender, receiver) = mpsc::channel(1);
+        *outgoing.body_mut() = Upload(Some(Arc::new(Mutex::new(receiver))));
+        sender
+    });
+    rt::spawn(pump(payload, sender, activity.clone()));
+    Some(outgoing)
+}
+
+fn add_headers(mode: Mode, headers: &mut header::HeaderMap) -> Option<()> {
+    let id = value(&Uuid::new_v4().to_string())?;
+    headers.insert("x-azure-functions-hostversion", value(HOST_VERSION)?);
+    headers.insert("x-azure-functions-invocationid", id.clone());
+    match mode {
+        Mode::Proxying => {
+            headers.insert("x-ms-invocation-id", id);
+        }
+        Mode::Forwarding => {
+            let product = format!("Azure-Functions-Host/{HOST_VERSION}");
+            let agent = match headers.get(header::USER_AGENT) {
+                Some(agent) => [agent.as_bytes(), b" ", product.as_bytes()].concat(),
+                None => product.into_bytes(),
+            };
+            let agent = header::HeaderValue::from_bytes(&agent).ok()?;
+            headers.insert(header::USER_AGENT, agent);
+        }
+    }
+    Some(())
+}
+fn client() -> Client<HttpConnector, Upload> {
     Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(hyper_util::rt::TokioTimer::new())

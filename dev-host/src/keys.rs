@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::{app::Function, auth::Grant};
+use crate::{auth::Grant, function_json::Function};
 
 /// The name of the key with which every function, and the host, starts.
 const DEFAULT: &str = "default";
@@ -64,18 +64,29 @@ pub struct Keys {
     /// Host-wide keys that open each function.
     host: Scope,
     functions: HashMap<String, Scope>,
+    /// For each function's first key, if it was given.
+    default: Option<String>,
 }
 
 impl Keys {
     /// The keys with which a host starts (`SecretManager`); what isn't given is generated.
     pub fn new(functions: &[Function], master: Option<String>, function: Option<String>) -> Self {
-        Self {
+        let mut keys = Self {
             master: master.unwrap_or_else(generate),
             host: Scope::with_default(None),
-            functions: functions
-                .iter()
-                .map(|f| (f.name.to_lowercase(), Scope::with_default(function.clone())))
-                .collect(),
+            functions: HashMap::new(),
+            default: function,
+        };
+        keys.add(functions);
+        keys
+    }
+
+    /// Gives a key to each function that has none yet.
+    pub fn add(&mut self, functions: &[Function]) {
+        for function in functions {
+            self.functions
+                .entry(function.name.to_lowercase())
+                .or_insert_with(|| Scope::with_default(self.default.clone()));
         }
     }
 

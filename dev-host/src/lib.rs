@@ -1,33 +1,38 @@
 //! A small Functions host for development: it starts a custom handler as the Azure Functions host
 //! does, checks the access keys and passes requests on. One rule of the real host per module:
 //!
-//! - `app`: host.json, function.json, local.settings.json;
+//! - `app`, `host_json`, `function_json`: the app's files;
 //! - `worker`: the handler's process;
-//! - `routes`: which function a path means;
+//! - `routes` and `template`: which function a path means;
+//! - `limits`: how many calls at once, and for how long;
 //! - `auth` and `keys`: which key opens what;
 //! - `key_api`: the Key Management API;
 //! - `forward`: the two ways to pass a request on;
 //! - `console`: which line gets which level.
 //!
-//! What is said of the real host was read from its source, `Azure/azure-functions-host`, v4.1037;
-//! the class that does it is named. README.md lists what is left out.
+//! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
+//! is left out.
 
 mod app;
 mod auth;
 mod cargo;
 mod console;
 mod forward;
+mod function_json;
+mod host_json;
 mod key_api;
 mod keys;
+mod limits;
 mod routes;
 mod server;
+mod template;
 mod tls;
 mod worker;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Mutex, RwLock, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -36,13 +41,15 @@ use actix_web::rt::System;
 use tokio::sync::watch;
 
 use crate::{
-    app::{App, Function},
+    app::App,
     auth::Level,
+    function_json::Function,
     keys::Keys,
+    routes::{find, segments},
     server::Host,
-    worker::{Launch, Worker},
+    worker::Worker,
 };
-pub use crate::{console::Console, tls::Tls};
+pub use crate::{console::Console, template::Parameters, tls::Tls};
 
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
@@ -90,17 +97,16 @@ impl Default for Options {
 /// How long the host waits.
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// For the first answer of the handler, over all the starts that this takes.
+    /// For the first answer of the handler, at each start.
     pub start: Duration,
     /// For the next byte of a proxied request, in either direction.
     pub inactivity: Duration,
-    /// For requests in flight when the host is to stop, in whole seconds, and then for the handler
-    /// to end.
+    /// For running calls when the host is to stop, in whole seconds, or to swap handlers.
     pub stop: Duration,
 }
 
 impl Default for Limits {
-    /// The first two are the real host's; the third is as long as the handler takes at most.
+    /// The first two are the real host's. It stops within 30 s, which is too long for a developer.
     fn default() -> Self {
         Self {
             start: Duration::from_secs(30),
@@ -143,38 +149,18 @@ pub fn start(options: Options) -> Result<Running, String> {
         options.console.host(&format!("warning: {warning}"));
     }
 
-    let name = &app.handler.default_executable_path;
-    let file = app.root.join(name);
-    let executable = if app.root.join("Cargo.toml").is_file() {
-        options.console.host("building the handler");
-        cargo::build(&app.root, name)?
-    } else if file.is_file() {
-        file
-    } else {
-        // What isn't a file here is looked for on PATH.
-        PathBuf::from(name)
-    };
-
-    let keys = Keys::new(&app.functions, options.master_key, options.function_key);
-    let launch = Launch {
-        executable,
-        arguments: app.handler.arguments,
-        working_directory: app.root.join(app.handler.working_directory),
-        environment: [
-            app.settings,
-            vec![(
-                "FUNCTIONS_APP_ROOT_PATH".to_owned(),
-                app.root.display().to_string(),
-            )],
-        ]
-        .concat(),
-    };
+    let executable = executable(&app, &options.console)?;
+    let host_name = format!("localhost:{}", address.port());
+    let launch = app.launch(executable, &host_name);
     let (worker, gate) = Worker::new(launch, options.console.clone(), options.limits)?;
     let host = Arc::new(Host {
-        functions: app.functions,
-        mode: app.mode,
+        keys: Mutex::new(Keys::new(
+            &app.functions,
+            options.master_key,
+            options.function_key,
+        )),
+        app: RwLock::new(Arc::new(app)),
         auth: options.auth,
-        keys: Mutex::new(keys),
         gate,
         console: options.console,
         limits: options.limits,
@@ -221,6 +207,17 @@ pub fn start(options: Options) -> Result<Running, String> {
     }
 }
 
+/// The handler's executable, built if the app is a Rust package.
+fn executable(app: &App, console: &Console) -> Result<PathBuf, String> {
+    let executable = app.executable();
+    if !app.root.join("Cargo.toml").is_file() {
+        return Ok(executable);
+    }
+    console.host("building the handler");
+    let name = executable.file_name().unwrap_or_default();
+    cargo::build(&app.root, &name.to_string_lossy())
+}
+
 impl Running {
     /// Without a slash at its end.
     pub fn url(&self) -> &str {
@@ -242,10 +239,31 @@ impl Running {
         Some(key.value.clone())
     }
 
+    /// Reads the app again and swaps the handler: running calls end, new ones wait, none fails.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`] for the app's files; the app then stays as it was.
+    pub fn reload(&self) -> Result<(), String> {
+        let app = App::read(&self.host.app().root)?;
+        let executable = executable(&app, &self.host.console)?;
+        let launch = app.launch(executable, &format!("localhost:{}", self.port));
+        self.host.replace(app);
+        self.host.gate.swap(launch);
+        Ok(())
+    }
+
+    /// The function that a call is for, and the parameters of its route.
+    pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
+        let app = self.host.app();
+        let (function, parameters) = find(&app.functions, method, &segments(path))?;
+        Some((function.name.clone(), parameters))
+    }
+
     /// What to call and with which key, for the person at the keyboard.
     pub fn greeting(&self) -> String {
-        let functions = &self.host.functions;
-        let calls: String = functions.iter().map(|f| self.greet(f)).collect();
+        let app = self.host.app();
+        let calls: String = app.functions.iter().map(|f| self.greet(f)).collect();
         let keys = match self.host.auth {
             true => format!(
                 "Master key, for every function and the Key Management API: {}\n",
@@ -258,13 +276,13 @@ impl Running {
 
     fn greet(&self, function: &Function) -> String {
         let (name, methods) = (&function.name, &function.methods);
-        let listed = if methods.is_empty() {
-            "any method".to_owned()
-        } else {
-            methods.join(", ")
+        let listed = match methods {
+            None => "any method".to_owned(),
+            Some(methods) => methods.join(", "),
         };
         let url = format!("{}/{}", self.url, function.route);
         let state = if function.disabled { " (disabled)" } else { "" };
+        let methods = methods.as_deref().unwrap_or_default();
         let method = match methods.first().map(String::as_str) {
             Some(_) if methods.iter().any(|method| method == "GET") => String::new(),
             // With -X curl would wait for a body.

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::app::Function;
+use crate::{function_json::Function, template::Parameters};
 
 pub enum Route<'a> {
     /// The page at `/`.
@@ -21,22 +21,17 @@ pub enum Route<'a> {
 }
 
 /// The host decodes a path before it matches it, ignores letter case and one slash at the end,
-/// and lets its own routes win over those of functions. A function that doesn't take the method
-/// isn't found either: the answer is 404, not 405.
+/// and lets its own routes win over those of functions.
 pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<Route<'a>> {
-    let path = path.strip_prefix('/')?;
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let segments: Vec<String> = path
-        .split('/')
-        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
-        .collect();
-    let lower: Vec<String> = segments
-        .iter()
-        .map(|segment| segment.to_lowercase())
-        .collect();
+    let segments = segments(path);
+    let lower: Vec<String> = segments.iter().map(|s| s.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
 
-    match lower.as_slice() {
+    let lower = match lower.as_slice() {
+        [own @ .., ""] if !own.is_empty() => own,
+        lower => lower,
+    };
+    match lower {
         [""] => return Some(Route::Home),
         ["admin", "host", "status"] => return Some(Route::Status),
         ["admin", "functions", _, "keys", rest @ ..] if rest.len() < 2 => {
@@ -54,15 +49,31 @@ pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<
         ["admin", "host", "systemkeys", "_master"] => return Some(Route::MasterKey),
         _ => {}
     }
-    functions
-        .iter()
-        .find(|function| {
-            function
-                .route
-                .to_lowercase()
-                .split('/')
-                .eq(lower.iter().copied())
-                && (function.methods.is_empty() || function.methods.iter().any(|m| m == method))
-        })
-        .map(Route::Function)
+    find(functions, method, &segments).map(|(function, _)| Route::Function(function))
+}
+
+/// The function for a call, and what its route's parameters are. A function that doesn't take the
+/// method is not found: the answer is 404, not 405.
+pub fn find<'a>(
+    functions: &'a [Function],
+    method: &str,
+    path: &[String],
+) -> Option<(&'a Function, Parameters)> {
+    functions.iter().find_map(|function| {
+        let takes = |methods: &Vec<String>| methods.iter().any(|m| m.eq_ignore_ascii_case(method));
+        if !function.methods.as_ref().is_none_or(takes) {
+            return None;
+        }
+        Some((function, function.template.matches(path)?))
+    })
+}
+
+/// The decoded segments of a path, which begins with a slash. An escaped slash stays escaped.
+pub fn segments(path: &str) -> Vec<String> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.replace("%2F", "%252F")
+        .replace("%2f", "%252f")
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect()
 }

@@ -3,12 +3,12 @@
 use std::{
     future::pending,
     net::TcpListener,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    HttpRequest, HttpResponse, HttpServer,
     body::{BodyStream, to_bytes_limited},
     dev::Payload,
     http::StatusCode,
@@ -23,10 +23,11 @@ use tokio::{
 
 use crate::{
     Limits,
-    app::Function,
+    app::App,
     auth::{Grant, Level, presented_key},
     console::Console,
-    forward::{Forwarder, Mode, drain},
+    forward::{Forwarder, drain},
+    function_json::Function,
     key_api,
     keys::Keys,
     routes::{Route, route},
@@ -40,8 +41,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(130);
 const LONGEST_KEY: usize = 64 * 1024;
 
 pub struct Host {
-    pub functions: Vec<Function>,
-    pub mode: Mode,
+    /// Replaced as a whole when its files change, so each call takes it once.
+    pub app: RwLock<Arc<App>>,
     pub auth: bool,
     pub keys: Mutex<Keys>,
     pub gate: Gate,
@@ -52,6 +53,15 @@ pub struct Host {
 impl Host {
     pub fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn replace(&self, app: App) {
+        self.keys().add(&app.functions);
+        *self.app.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(app);
     }
 
     fn grant(&self, request: &HttpRequest, function: Option<&str>) -> Grant {
@@ -82,8 +92,8 @@ pub async fn run(
     let serving = Arc::clone(&host);
     let server = HttpServer::new(move || {
         let host = Arc::clone(&serving);
-        let forwarder = Forwarder::new(host.mode, host.gate.clone(), host.limits.inactivity);
-        App::new()
+        let forwarder = Forwarder::new(host.gate.clone(), host.limits.inactivity);
+        actix_web::App::new()
             .app_data(Data::new((host, forwarder)))
             .default_service(web::to(answer))
     })
@@ -153,7 +163,11 @@ async fn answer(
 ) -> HttpResponse {
     let start = Instant::now();
     let (host, forwarder) = state.get_ref();
-    let answer = dispatch(host, forwarder, &request, payload.into_inner()).await;
+    let app = host.app();
+    let mut answer = dispatch(host, &app, forwarder, &request, payload.into_inner()).await;
+    for (name, value) in &app.host_json.custom_headers {
+        answer.headers_mut().insert(name.clone(), value.clone());
+    }
     // The query is left out: it can hold a key.
     host.console.host(&format!(
         "{} {} {} {:.1} ms",
@@ -167,11 +181,12 @@ async fn answer(
 
 async fn dispatch(
     host: &Host,
+    app: &App,
     forwarder: &Forwarder,
     request: &HttpRequest,
     mut payload: Payload,
 ) -> HttpResponse {
-    let route = route(&host.functions, request.method().as_str(), request.path());
+    let route = route(&app.functions, request.method().as_str(), request.path());
     let answer = match route {
         None => HttpResponse::NotFound().finish(),
         Some(Route::Home) => HttpResponse::Ok()
@@ -185,7 +200,8 @@ async fn dispatch(
                 // After the key: who has none doesn't learn that a function is disabled.
                 HttpResponse::NotFound().finish()
             } else {
-                let answer = forwarder.forward(request, payload).await;
+                let call = forwarder.forward(app.host_json.mode, request, payload);
+                let answer = app.host_json.limits.apply(&host.gate, call).await;
                 if answer.status() == StatusCode::NOT_FOUND {
                     function.hint.call_once(|| hint(&host.console, function));
                 }

@@ -72,7 +72,6 @@ pub struct Gate {
     /// Each call holds it for reading. A swap takes it for writing: running calls end first, new
     /// ones wait.
     calls: Arc<RwLock<()>>,
-    #[allow(dead_code, reason = "the parts that give these orders come next")]
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -82,13 +81,11 @@ pub struct Call {
     _running: OwnedRwLockReadGuard<()>,
 }
 
-#[allow(dead_code, reason = "the parts that give these orders come next")]
 enum Order {
     Restart,
     Swap(Launch),
 }
 
-#[allow(dead_code, reason = "the parts that give these orders come next")]
 impl Gate {
     /// Waits while one handler is swapped for another.
     pub async fn enter(&self) -> Call {

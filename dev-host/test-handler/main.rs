@@ -46,7 +46,8 @@ fn main() {
                 exit(code.parse().unwrap());
             }
         }
-        _ => panic!("no such arguments: {arguments:?}"),
+        // For the order `environment` to tell.
+        _ => {}
     }
     let port = env::var("FUNCTIONS_CUSTOMHANDLER_PORT").unwrap();
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
@@ -76,6 +77,11 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
             println!("waiting");
             sleep(Duration::from_millis(milliseconds.parse().unwrap()));
         }
+        ["until", file] => {
+            while !Path::new(file).exists() {
+                sleep(Duration::from_millis(10));
+            }
+        }
         ["hang-up"] => return None,
         ["never"] => loop {
             park();
@@ -96,6 +102,8 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
             let mut variables: Vec<String> = env::vars()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect();
+            let arguments: Vec<String> = env::args().skip(1).collect();
+            variables.push(format!("arguments={}", arguments.join("|")));
             variables.push(format!("cwd={}", env::current_dir().unwrap().display()));
             let body = variables.join("\n");
             return write!(

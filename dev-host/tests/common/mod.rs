@@ -60,6 +60,17 @@ impl TestApp {
         self.write("host.json", &host.to_string());
     }
 
+    /// As at the start, and with other members.
+    pub fn host_json_with(&self, members: &Value) {
+        self.host_json(PROXYING, &[]);
+        let text = fs::read_to_string(self.path().join("host.json")).unwrap();
+        let mut host: Value = serde_json::from_str(&text).unwrap();
+        for (name, value) in members.as_object().unwrap() {
+            host[name] = value.clone();
+        }
+        self.write("host.json", &host.to_string());
+    }
+
     pub fn function(&self, name: &str, mut trigger: Value) {
         trigger["name"] = json!("req");
         let answer = json!({"type": "http", "direction": "out", "name": "$return"});
