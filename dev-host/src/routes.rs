@@ -23,33 +23,28 @@ pub enum Route<'a> {
 /// The host decodes a path before it matches it, ignores letter case and one slash at the end,
 /// and lets its own routes win over those of functions.
 pub fn route<'a>(functions: &'a [Function], method: &str, path: &str) -> Option<Route<'a>> {
-    let segments = segments(path);
-    let lower: Vec<String> = segments.iter().map(|s| s.to_lowercase()).collect();
+    let own = segments(path.strip_suffix('/').unwrap_or(path));
+    let lower: Vec<String> = own.iter().map(|segment| segment.to_lowercase()).collect();
     let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-
-    let lower = match lower.as_slice() {
-        [own @ .., ""] if !own.is_empty() => own,
-        lower => lower,
-    };
-    match lower {
+    match lower.as_slice() {
         [""] => return Some(Route::Home),
         ["admin", "host", "status"] => return Some(Route::Status),
         ["admin", "functions", _, "keys", rest @ ..] if rest.len() < 2 => {
             return Some(Route::Keys {
-                function: Some(segments[2].clone()),
-                name: segments.get(4).cloned(),
+                function: Some(own[2].clone()),
+                name: own.get(4).cloned(),
             });
         }
         ["admin", "host", "keys" | "functionkeys", rest @ ..] if rest.len() < 2 => {
             return Some(Route::Keys {
                 function: None,
-                name: segments.get(3).cloned(),
+                name: own.get(3).cloned(),
             });
         }
         ["admin", "host", "systemkeys", "_master"] => return Some(Route::MasterKey),
         _ => {}
     }
-    find(functions, method, &segments).map(|(function, _)| Route::Function(function))
+    find(functions, method, &segments(path)).map(|(function, _)| Route::Function(function))
 }
 
 /// The function for a call, and what its route's parameters are. A function that doesn't take the
