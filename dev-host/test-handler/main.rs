@@ -78,6 +78,7 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
             sleep(Duration::from_millis(milliseconds.parse().unwrap()));
         }
         ["until", file] => {
+            println!("waiting");
             while !Path::new(file).exists() {
                 sleep(Duration::from_millis(10));
             }
