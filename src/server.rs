@@ -71,7 +71,7 @@ fn port() -> Result<u16, String> {
 
 /// Puts a function at a path, which is in lower case and has no slash at its end.
 ///
-/// The host answers other methods itself. The methods count where two functions share a path.
+/// Only the methods of its function.json come in. They matter where two functions share a path.
 pub fn function<F, Args>(
     app: &mut ServiceConfig,
     path: &str,
@@ -108,7 +108,7 @@ async fn ignore_letter_case(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let path = request.path().to_ascii_lowercase();
     let path = path.strip_suffix('/').unwrap_or(&path);
-    // What is no path then was `/`.
+    // Nothing is left of `/`, so that one stays as it is.
     if let Ok(uri) = Uri::try_from(path) {
         request.match_info_mut().get_mut().update(&uri);
     }
@@ -151,8 +151,8 @@ async fn read_whole_body(
     response
 }
 
-/// A request's body in the hands of a function. When the function drops it, `left` gets what is
-/// left of it.
+/// A request's body in the hands of a function. When the function drops it, what it has not read
+/// goes to `left`.
 struct Lent {
     payload: Payload,
     left: Rc<Cell<Payload>>,
