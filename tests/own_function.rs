@@ -33,7 +33,6 @@ const KEY: &str = "x-functions-key: key\r\n";
 
 /// One test, because a build takes most of a minute.
 #[test]
-#[ignore = "dev-host has no route templates yet"]
 fn a_second_function_is_two_files() {
     let copy = TempDir::new().unwrap();
     checkout::copy_to(copy.path());
