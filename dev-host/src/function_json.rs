@@ -88,14 +88,10 @@ fn function(
     setting: impl Fn(&str) -> Option<String>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Function>, String> {
-    let mut ignored = Vec::new();
-    let json: FunctionJson =
-        serde_ignored::deserialize(json, |member| ignored.push(member.to_string()))
-            .map_err(|error| error.to_string())?;
-    // Measured: `disabled` is one of them.
-    warnings.extend(ignored.iter().map(|member| {
+    warnings.extend(unused(&json).map(|member| {
         format!("{name}/function.json: {member} has no effect here: is it misspelt?")
     }));
+    let json: FunctionJson = serde_json::from_value(json).map_err(|error| error.to_string())?;
     let trigger = trigger(json.bindings).ok_or(
         "not supported here: give one binding of type httpTrigger and direction in, one of type \
          http and direction out, and no other",
@@ -150,6 +146,23 @@ fn function(
     }))
 }
 
+/// The members that nothing here reads. `disabled` is one of them: measured, it has no effect.
+fn unused(json: &Value) -> impl Iterator<Item = String> {
+    let names = |json: &Value| -> Vec<String> {
+        let members = json.as_object().into_iter().flatten();
+        members.map(|(name, _)| name.clone()).collect()
+    };
+    let bindings = json["bindings"].as_array().into_iter().flatten();
+    let inner = bindings.enumerate().flat_map(move |(index, binding)| {
+        let unused = names(binding).into_iter();
+        unused
+            .filter(|name| !BINDING.contains(&name.as_str()))
+            .map(move |name| format!("bindings.{index}.{name}"))
+    });
+    let outer = names(json).into_iter().filter(|name| name != "bindings");
+    outer.chain(inner.collect::<Vec<_>>())
+}
+
 /// The trigger of a function whose only other binding is the HTTP answer. Only to such a function
 /// the host passes on the request itself (`FunctionMetadataExtensions.IsHttpInAndOutFunction`).
 fn trigger(mut bindings: Vec<Binding>) -> Option<Binding> {
@@ -167,6 +180,8 @@ fn trigger(mut bindings: Vec<Binding>) -> Option<Binding> {
 struct FunctionJson {
     bindings: Vec<Binding>,
 }
+
+const BINDING: [&str; 6] = ["authLevel", "direction", "methods", "name", "route", "type"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
