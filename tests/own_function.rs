@@ -1,7 +1,11 @@
 //! Other functions than RandomNumber: the one that README.md shows, and the routes on which the real
 //! host was recorded.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -34,39 +38,38 @@ const KEY: &str = "x-functions-key: key\r\n";
 /// One test, because a build takes most of a minute.
 #[test]
 fn a_second_function_is_two_files() {
-    let copy = TempDir::new().unwrap();
-    checkout::copy_to(copy.path());
+    let copy = copy();
     let [trigger, source] = readme_blocks();
-    put(copy.path(), "Greeting/function.json", &trigger);
-    put(copy.path(), "src/greeting.rs", &source);
+    put(&copy, "Greeting/function.json", &trigger);
+    put(&copy, "src/greeting.rs", &source);
     let faulty = trigger.replace("greeting/{name}", "faulty");
     let faulty = faulty.replace(r#""get""#, r#""post""#);
-    put(copy.path(), "Faulty/function.json", &faulty);
-    put(copy.path(), "src/faulty.rs", FAULTY);
+    put(&copy, "Faulty/function.json", &faulty);
+    put(&copy, "src/faulty.rs", FAULTY);
     let recorded = Recorded::read();
     for (name, trigger) in &recorded.functions {
-        put(copy.path(), &format!("{name}/function.json"), trigger);
+        put(&copy, &format!("{name}/function.json"), trigger);
         let module = module(name);
         let source = ECHO.replace("echo", &module);
-        put(copy.path(), &format!("src/{module}.rs"), &source);
+        put(&copy, &format!("src/{module}.rs"), &source);
     }
     // The developer's own build must neither be used nor touched.
-    put(copy.path(), "target/release/handler", "warm");
+    put(&copy, "target/release/handler", "warm");
 
-    succeeds(Command::new("./build.sh").current_dir(copy.path()));
-    assert_eq!(read(&copy.path().join("target/release/handler")), "warm");
-    is_static_and_silent_on_its_machine(copy.path());
-    let mut command = Command::new(copy.path().join("handler"));
+    succeeds(Command::new("./build.sh").current_dir(&copy));
+    assert_eq!(read(&copy.join("target/release/handler")), "warm");
+    is_static_and_silent_on_its_machine(&copy);
+    let mut command = Command::new(copy.join("handler"));
     command.env("FUNCTIONS_CUSTOMHANDLER_PORT", "0");
     let handler = Handler::spawn(command).expect("it listens");
     recorded.are_answered_by(handler.port);
     what_a_function_leaves_unread_is_read(handler);
 
     for (name, _) in &recorded.functions {
-        fs::remove_dir_all(copy.path().join(name)).unwrap();
+        fs::remove_dir_all(copy.join(name)).unwrap();
     }
     let app = TempDir::new().unwrap();
-    fs::write(app.path().join("zip"), core_tools::zip(copy.path())).unwrap();
+    fs::write(app.path().join("zip"), core_tools::zip(&copy)).unwrap();
     succeeds(
         Command::new("unzip")
             .args(["-q", "zip", "-d", "app"])
@@ -77,6 +80,21 @@ fn a_second_function_is_two_files() {
     let settings = settings.replace(r#""Values": {"#, r#""Values": {"WORD": "Ahoy","#);
     put(&app, "local.settings.json", &settings);
     answers_behind_a_host(&app);
+}
+
+/// A copy of the project, always at the same place: what the last run has built there is used again.
+fn copy() -> PathBuf {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own_function");
+    for entry in fs::read_dir(&copy).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::remove_file(path).unwrap();
+        } else if !path.ends_with("target") {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    checkout::copy_to(&copy);
+    copy
 }
 
 fn answers_behind_a_host(app: &Path) {
