@@ -4,46 +4,77 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use serde::Deserialize;
+use tokio::process::Command;
 
-/// Builds the executable for development and says where it is; Cargo writes what it does to stderr.
+use crate::app::App;
+
+pub struct Built {
+    pub executable: PathBuf,
+    /// False if Cargo found it up to date, or if there was nothing to build.
+    pub is_new: bool,
+}
+
+/// Builds the handler if the app is a Rust package; Cargo writes what it does to stderr.
 ///
 /// # Errors
 ///
 /// One line: Cargo isn't there or can't build it.
-pub fn build(root: &Path, executable: &str) -> Result<PathBuf, String> {
+pub async fn build(app: &App, is_release: bool) -> Result<Built, String> {
+    let executable = app.executable();
+    if !is_package(&app.root) {
+        return Ok(Built {
+            executable,
+            is_new: false,
+        });
+    }
+    let name = executable.file_name().unwrap_or_default();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(cargo)
         // No --package: with the packages and features of `cargo start`, whose dependencies are
         // then not compiled again.
-        .args(["build", "--bin", executable])
+        .args(["build", "--bin"])
+        .arg(name)
+        .args(is_release.then_some("--release"))
         .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(root)
+        .current_dir(&app.root)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
+        .kill_on_drop(true)
         .output()
+        .await
         .map_err(|error| format!("`cargo build` can't be run: {error}"))?;
+    let name = name.display();
     if !output.status.success() {
         return Err(format!(
-            "`cargo build --bin {executable}` failed in {} ({}): see above; the name is \
-             host.json's defaultExecutablePath",
-            root.display(),
-            output.status
+            "`cargo build --bin {name}` failed in {}: see above",
+            app.root.display()
         ));
     }
+    // The executable is built last.
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter_map(|message| message.executable)
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter_map(|artifact| {
+            Some(Built {
+                executable: artifact.executable?,
+                is_new: !artifact.fresh,
+            })
+        })
         .next_back()
-        .ok_or_else(|| format!("`cargo build` has not said where it put {executable}"))
+        .ok_or_else(|| format!("`cargo build` has not said where it put {name}"))
 }
 
-/// What is built last is what was asked for.
+pub fn is_package(root: &Path) -> bool {
+    root.join("Cargo.toml").is_file()
+}
+
+/// One of the messages that Cargo prints.
 #[derive(Deserialize)]
-struct Message {
+struct Artifact {
     executable: Option<PathBuf>,
+    fresh: bool,
 }

@@ -3,6 +3,7 @@
 //!
 //! - `app`, `host_json`, `function_json`: the app's files;
 //! - `worker`: the handler's process;
+//! - `files`, `cargo`, `reload`: a change of a file is built and served;
 //! - `routes` and `template`: which function a path means;
 //! - `limits`: how many calls at once, and for how long;
 //! - `auth` and `keys`: which key opens what;
@@ -17,12 +18,14 @@ mod app;
 mod auth;
 mod cargo;
 mod console;
+mod files;
 mod forward;
 mod function_json;
 mod host_json;
 mod key_api;
 mod keys;
 mod limits;
+mod reload;
 mod routes;
 mod server;
 mod template;
@@ -43,11 +46,13 @@ use tokio::sync::watch;
 use crate::{
     app::App,
     auth::Level,
+    files::Watch,
     function_json::Function,
     keys::Keys,
+    reload::Reload,
     routes::{find, segments},
     server::Host,
-    worker::Worker,
+    worker::{Gate, Worker},
 };
 pub use crate::{console::Console, template::Parameters, tls::Tls};
 
@@ -70,6 +75,13 @@ pub struct Options {
     pub auth: bool,
     pub tls: Option<Tls>,
     pub console: Console,
+    /// Build the handler as it is published, not for development.
+    pub release: bool,
+    /// Serve what has changed as soon as it is saved.
+    pub watch: bool,
+    /// The port of a handler that somebody else starts, such as a debugger. It is neither built nor
+    /// started here, and calls wait for it as long as it takes.
+    pub attach: Option<u16>,
     /// Stop on SIGINT and SIGTERM.
     pub stop_on_signals: bool,
     pub limits: Limits,
@@ -88,6 +100,9 @@ impl Default for Options {
             auth: true,
             tls: None,
             console: Console::silent(),
+            release: false,
+            watch: false,
+            attach: None,
             stop_on_signals: false,
             limits: Limits::default(),
         }
@@ -101,8 +116,10 @@ pub struct Limits {
     pub start: Duration,
     /// For the next byte of a proxied request, in either direction.
     pub inactivity: Duration,
-    /// For running calls when the host is to stop, in whole seconds, or to swap handlers.
+    /// For running calls when the host is to stop, in whole seconds.
     pub stop: Duration,
+    /// For running calls when another handler is to take the place of this one.
+    pub swap: Duration,
 }
 
 impl Default for Limits {
@@ -112,6 +129,7 @@ impl Default for Limits {
             start: Duration::from_secs(30),
             inactivity: Duration::from_secs(240),
             stop: Duration::from_secs(5),
+            swap: Duration::from_secs(30),
         }
     }
 }
@@ -149,10 +167,34 @@ pub fn start(options: Options) -> Result<Running, String> {
         options.console.host(&format!("warning: {warning}"));
     }
 
-    let executable = executable(&app, &options.console)?;
     let host_name = format!("localhost:{}", address.port());
-    let launch = app.launch(executable, &host_name);
-    let (worker, gate) = Worker::new(launch, options.console.clone(), options.limits)?;
+    let mut limits = options.limits;
+    let mut reload = None;
+    let (worker, gate) = if let Some(port) = options.attach {
+        options.console.host(&format!(
+            "calls wait for the handler that you start with FUNCTIONS_CUSTOMHANDLER_PORT={port}"
+        ));
+        limits.inactivity = Duration::MAX;
+        (None, Gate::attached(port))
+    } else {
+        if cargo::is_package(&app.root) {
+            options.console.host("building the handler");
+        }
+        // Before the build, so that nothing that is saved meanwhile is missed.
+        let watch = options.watch.then(|| Watch::start(&app.root));
+        let built = System::new().block_on(cargo::build(&app, options.release))?;
+        if let Some(watch) = watch {
+            reload = Some(Reload {
+                watch: watch?,
+                release: options.release,
+                host_name: host_name.clone(),
+            });
+        }
+        let launch = app.launch(built.executable, &host_name);
+        let console = options.console.clone();
+        let (worker, gate) = Worker::new(launch, console, limits)?;
+        (Some(worker), gate)
+    };
     let host = Arc::new(Host {
         keys: Mutex::new(Keys::new(
             &app.functions,
@@ -163,7 +205,7 @@ pub fn start(options: Options) -> Result<Running, String> {
         auth: options.auth,
         gate,
         console: options.console,
-        limits: options.limits,
+        limits,
     });
     let (stop, stopped) = watch::channel(false);
     let (ready, is_ready) = mpsc::channel();
@@ -174,7 +216,7 @@ pub fn start(options: Options) -> Result<Running, String> {
         .spawn(move || {
             System::new().block_on(server::run(
                 serving,
-                worker,
+                (worker, reload),
                 listener,
                 tls,
                 stopped,
@@ -207,17 +249,6 @@ pub fn start(options: Options) -> Result<Running, String> {
     }
 }
 
-/// The handler's executable, built if the app is a Rust package.
-fn executable(app: &App, console: &Console) -> Result<PathBuf, String> {
-    let executable = app.executable();
-    if !app.root.join("Cargo.toml").is_file() {
-        return Ok(executable);
-    }
-    console.host("building the handler");
-    let name = executable.file_name().unwrap_or_default();
-    cargo::build(&app.root, &name.to_string_lossy())
-}
-
 impl Running {
     /// Without a slash at its end.
     pub fn url(&self) -> &str {
@@ -237,20 +268,6 @@ impl Running {
         let mut keys = self.host.keys();
         let key = keys.scope(Some(function))?.get("default")?;
         Some(key.value.clone())
-    }
-
-    /// Reads the app again and swaps the handler: running calls end, new ones wait, none fails.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`] for the app's files; the app then stays as it was.
-    pub fn reload(&self) -> Result<(), String> {
-        let app = App::read(&self.host.app().root)?;
-        let executable = executable(&app, &self.host.console)?;
-        let launch = app.launch(executable, &format!("localhost:{}", self.port));
-        self.host.replace(app);
-        self.host.gate.swap(launch);
-        Ok(())
     }
 
     /// The function that a call is for, and the parameters of its route.

@@ -25,6 +25,15 @@ struct Arguments {
     /// Check no key, as `func start` does
     #[arg(long)]
     no_auth: bool,
+    /// Build the handler as it is published: for load tests
+    #[arg(long)]
+    release: bool,
+    /// Don't build and restart the handler when a file is saved
+    #[arg(long)]
+    no_watch: bool,
+    /// Call a handler that listens on this port of 127.0.0.1, such as one under a debugger
+    #[arg(long, value_name = "PORT")]
+    attach: Option<u16>,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +45,9 @@ fn main() -> ExitCode {
         function_key: Some(arguments.key),
         auth: !arguments.no_auth,
         console: Console::stdout(),
+        release: arguments.release,
+        watch: !arguments.no_watch,
+        attach: arguments.attach,
         stop_on_signals: true,
         ..Options::default()
     };

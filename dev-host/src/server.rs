@@ -30,6 +30,7 @@ use crate::{
     function_json::Function,
     key_api,
     keys::Keys,
+    reload::Reload,
     routes::{Route, route},
     worker::{Gate, Worker},
 };
@@ -81,7 +82,7 @@ impl Host {
 /// One line: why the host had to end although nobody asked it to.
 pub async fn run(
     host: Arc<Host>,
-    mut worker: Worker,
+    (mut worker, reload): (Option<Worker>, Option<Reload>),
     listener: TcpListener,
     tls: Option<ServerConfig>,
     stopped: watch::Receiver<bool>,
@@ -116,14 +117,29 @@ pub async fn run(
         }
         pending().await
     };
+    let handler = async {
+        match &mut worker {
+            Some(worker) => worker.run().await,
+            None => pending().await,
+        }
+    };
+    let reload = async {
+        match reload {
+            Some(reload) => reload.run(&host).await,
+            None => pending().await,
+        }
+    };
     let outcome = tokio::select! {
         // In this order, so that a signal is awaited before there is a handler to end.
         biased;
         asked = asked(stopped, stop_on_signals) => asked,
-        problem = worker.run() => Err(problem),
+        problem = handler => Err(problem),
+        problem = reload => Err(problem),
         never = ready => never,
     };
-    if outcome.is_err() {
+    if let Some(worker) = &mut worker
+        && outcome.is_err()
+    {
         // What waits for the handler need not wait any longer.
         worker.give_up();
     }
@@ -131,7 +147,9 @@ pub async fn run(
         .host("stopping, once the requests in flight are answered");
     handle.stop(true).await;
     let _ = serving.await;
-    worker.stop().await;
+    if let Some(worker) = &mut worker {
+        worker.stop().await;
+    }
     outcome
 }
 

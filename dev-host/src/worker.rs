@@ -24,7 +24,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::{Child, Command},
-    sync::{OwnedRwLockReadGuard, RwLock, mpsc, watch},
+    sync::{OwnedRwLockReadGuard, RwLock, mpsc, oneshot, watch},
 };
 use uuid::Uuid;
 
@@ -32,6 +32,9 @@ use crate::{
     Limits,
     console::{Console, Severity},
 };
+
+/// Where the handler listens.
+const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// Between two looks if the handler answers.
 const POLL: Duration = Duration::from_millis(25);
@@ -72,6 +75,8 @@ pub struct Gate {
     /// Each call holds it for reading. A swap takes it for writing: running calls end first, new
     /// ones wait.
     calls: Arc<RwLock<()>>,
+    /// Somebody else starts the handler and ends it.
+    pub is_attached: bool,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -83,10 +88,22 @@ pub struct Call {
 
 enum Order {
     Restart,
-    Swap(Launch),
+    /// Tells when the new handler answers.
+    Swap(Launch, oneshot::Sender<()>),
 }
 
 impl Gate {
+    /// To a handler that somebody else starts.
+    pub fn attached(port: u16) -> Self {
+        Self {
+            port,
+            is_ready: watch::channel(true).1,
+            calls: Arc::default(),
+            is_attached: true,
+            orders: mpsc::unbounded_channel().0,
+        }
+    }
+
     /// Waits while one handler is swapped for another.
     pub async fn enter(&self) -> Call {
         Call {
@@ -100,18 +117,25 @@ impl Gate {
         let _ = self.orders.send(Order::Restart);
     }
 
-    /// Lets running calls end while new ones wait, then kills the handler and starts another.
-    pub fn swap(&self, launch: Launch) {
-        let _ = self.orders.send(Order::Swap(launch));
+    /// Lets running calls end while new ones wait, then kills the handler and starts another. Says
+    /// in the end whether that one answers.
+    pub async fn swap(&self, launch: Launch) -> bool {
+        let (sender, has_answered) = oneshot::channel();
+        let _ = self.orders.send(Order::Swap(launch, sender));
+        has_answered.await.is_ok()
     }
 }
 
 impl Call {
     /// The handler's port. Waits while the handler starts; none if it is gone for good.
     pub async fn port(&self) -> Option<u16> {
+        let Gate { port, .. } = self.gate;
+        while self.gate.is_attached && TcpStream::connect((HOST, port)).await.is_err() {
+            sleep(POLL).await;
+        }
         let mut is_ready = self.gate.is_ready.clone();
         is_ready.wait_for(|is_ready| *is_ready).await.ok()?;
-        Some(self.gate.port)
+        Some(port)
     }
 }
 
@@ -130,6 +154,8 @@ struct Handler {
     is_ready: watch::Sender<bool>,
     process: Option<Process>,
     failures: Vec<Instant>,
+    /// Whom to tell when it answers.
+    swap: Option<oneshot::Sender<()>>,
 }
 
 struct Process {
@@ -144,7 +170,7 @@ impl Worker {
     ///
     /// One line: there is no free port.
     pub fn new(launch: Launch, console: Console, limits: Limits) -> Result<(Self, Gate), String> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        let port = TcpListener::bind((HOST, 0))
             .and_then(|listener| listener.local_addr())
             .map_err(|error| format!("there is no free port for the handler: {error}"))?
             .port();
@@ -155,6 +181,7 @@ impl Worker {
             port,
             is_ready: readiness,
             calls: Arc::clone(&calls),
+            is_attached: false,
             orders: sender,
         };
         let handler = Handler {
@@ -165,6 +192,7 @@ impl Worker {
             is_ready,
             process: None,
             failures: Vec::new(),
+            swap: None,
         };
         let worker = Self {
             orders,
@@ -184,14 +212,25 @@ impl Worker {
         loop {
             // An order leaves off here wherever this is; the next round begins with a new start.
             let order = tokio::select! {
-                message = handler.live() => return message,
+                message = handler.live() => {
+                    // The next change may mend what the last one has broken.
+                    if handler.swap.take().is_none() {
+                        return message;
+                    }
+                    handler.console.host(&format!("{message}; calls wait for the next change"));
+                    match orders.recv().await {
+                        Some(order) => order,
+                        None => return message,
+                    }
+                }
                 Some(order) = orders.recv() => order,
             };
-            if let Order::Swap(launch) = order {
+            if let Order::Swap(launch, sender) = order {
                 // Calls that don't end in time are cut off.
-                let swapping = timeout(handler.limits.stop, calls.write()).await;
+                let swapping = timeout(handler.limits.swap, calls.write()).await;
                 handler.stop().await;
                 handler.launch = launch;
+                handler.swap = Some(sender);
                 handler.failures.clear();
                 drop(swapping);
             } else {
@@ -251,6 +290,9 @@ impl Handler {
             Some(exit) => exit,
             None => {
                 self.is_ready.send_replace(true);
+                if let Some(swap) = self.swap.take() {
+                    let _ = swap.send(());
+                }
                 process.child.wait().await
             }
         };
@@ -466,7 +508,7 @@ async fn answers(port: u16) {
 }
 
 async fn answer(port: u16) -> io::Result<u8> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    let mut stream = TcpStream::connect((HOST, port)).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     stream.read_u8().await

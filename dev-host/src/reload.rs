@@ -1,0 +1,70 @@
+//! What follows when files of the app have changed: a new handler is built and takes the place of
+//! the old one. If anything fails, that is told, and the app is served as it was.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Instant};
+
+use crate::{app::App, cargo, files::Watch, server::Host};
+
+pub struct Reload {
+    pub watch: Watch,
+    pub release: bool,
+    pub host_name: String,
+}
+
+impl Reload {
+    /// Ends only when the files can't be watched any more, and says why in one line.
+    pub async fn run(mut self, host: &Host) -> String {
+        // What has changed and is not served yet.
+        let mut changed = BTreeSet::new();
+        loop {
+            match self.watch.changed().await {
+                Ok(more) => changed.extend(more),
+                Err(problem) => return problem,
+            }
+            let names: Vec<String> = changed
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            host.console.host(&format!("changed: {}", names.join(", ")));
+            match self.serve(&changed, host).await {
+                Ok(done) => {
+                    changed.clear();
+                    host.console.host(&done);
+                }
+                Err(problem) => {
+                    host.console
+                        .host(&format!("{problem}; the app is served as it was"));
+                }
+            }
+        }
+    }
+
+    /// Builds the app as it is now and serves it; says what it did.
+    async fn serve(&self, changed: &BTreeSet<PathBuf>, host: &Host) -> Result<String, String> {
+        let begin = Instant::now();
+        let seconds = || begin.elapsed().as_secs_f32();
+        let app = App::read(&host.app().root)?;
+        for warning in &app.warnings {
+            host.console.host(&format!("warning: {warning}"));
+        }
+        let built = cargo::build(&app, self.release).await?;
+        let build = seconds();
+        // For these Core Tools start the handler again, too (measured).
+        let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
+        if !built.is_new && !changed.iter().any(is_json) {
+            return Ok(format!(
+                "nothing to do: no new executable after {build:.1} s of building"
+            ));
+        }
+        let launch = app.launch(built.executable, &self.host_name);
+        host.replace(app);
+        if host.gate.swap(launch).await {
+            let all = seconds();
+            Ok(format!(
+                "built in {build:.1} s, serving the new handler after {all:.1} s"
+            ))
+        } else {
+            Ok("the new handler does not answer".to_owned())
+        }
+    }
+}
