@@ -81,6 +81,11 @@ impl App {
         }
     }
 
+    /// What the app calls its host: `WEBSITE_HOSTNAME`, or else the name that is given.
+    pub fn host_name(&self, otherwise: &str) -> String {
+        setting(&self.settings, "WEBSITE_HOSTNAME").unwrap_or_else(|| otherwise.to_owned())
+    }
+
     /// How to start an executable as the handler of this app behind a host at `host_name`.
     pub fn launch(&self, executable: PathBuf, host_name: &str) -> Launch {
         let root = self.root.display().to_string();

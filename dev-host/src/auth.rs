@@ -1,7 +1,8 @@
 //! Which key a request shows, and what it takes to be let in.
 
-use actix_web::HttpRequest;
 use serde::Deserialize;
+
+use crate::server::Request;
 
 const HEADER: &str = "x-functions-key";
 const QUERY: &str = "code";
@@ -49,13 +50,14 @@ impl Grant {
     }
 }
 
-/// The key that the request shows: the first header, or, if there is none, the first `code` of the
-/// query. An empty key is no key, and an empty header hides the query all the same
-/// (`AuthenticationLevelHandler`).
-pub fn presented_key(request: &HttpRequest) -> Option<String> {
-    let key = match request.headers().get(HEADER) {
-        Some(value) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        None => form_urlencoded::parse(request.query_string().as_bytes())
+/// The key that a request shows: the first header, or, if there is none, the first `code` of the
+/// query. An empty key is no key, and an empty header hides the query all the same (rows "key:
+/// twice, wrong first", "key: wrong in the header, right in the query"; an empty header before a
+/// query is not recorded).
+pub fn presented_key(request: &Request) -> Option<String> {
+    let key = match request.headers.get(HEADER) {
+        Some(value) => value.to_owned(),
+        None => form_urlencoded::parse(request.query.trim_start_matches('?').as_bytes())
             .find(|(name, _)| name.eq_ignore_ascii_case(QUERY))?
             .1
             .into_owned(),

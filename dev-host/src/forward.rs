@@ -1,369 +1,613 @@
-//! How a request gets to the handler and its answer back, in the two ways the host has.
+//! How a request gets to the handler and its answer back, in the two ways the host has. Both use
+//! .NET's HTTP client; what each makes of a request is in the recordings, row by row.
 
 use std::{
-    cell::Cell,
-    future::poll_fn,
+    cell::RefCell,
+    future::{Future, pending},
     io,
-    pin::Pin,
+    net::Ipv4Addr,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    body::{BodyStream, MessageBody as _, SizedStream},
-    dev::Payload,
-    http::{
-        StatusCode,
-        header::{HeaderMap, HeaderName, HeaderValue},
-    },
-    rt::{self, time::sleep},
-    web::Bytes,
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpStream, tcp::OwnedWriteHalf},
+    time::{sleep, timeout},
 };
-use futures_util::{StreamExt as _, stream::unfold};
-use hyper::{
-    Method, Request, Response, Uri,
-    body::{Body, Frame, Incoming},
-    header,
-};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::worker::{Call, Gate};
+use crate::{
+    host::{Answer, Content},
+    http::{Framing, Headers, Reader, chunk, header},
+    limits::Place,
+    server::{Body, Request, escape, reason},
+    worker::{Call, Gate},
+};
 
-/// The version of the host whose behaviour this is.
-const HOST_VERSION: &str = "4.1037.0.0";
+/// The version of the host that was recorded.
+pub const HOST_VERSION: &str = "4.1037.0.0";
 
-/// How often a refused connection is tried again when proxying.
-const RETRIES: u32 = 10;
+/// How long to wait after each failure of a proxied request but the last, in milliseconds.
+const PAUSES: [u64; 9] = [50, 100, 200, 250, 250, 250, 250, 250, 250];
 
-/// How long the client keeps an idle connection to the handler (.NET's `SocketsHttpHandler`).
+/// A request without a body that finds its connection closed is sent so often, each time on a new
+/// one, before that is a failure (row "answer: none, closed at once").
+const CONNECTIONS: usize = 4;
+
+/// How long the client keeps an idle connection to the handler.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Headers that concern one connection only. `Expect` is among them because the server has
-/// answered it before the handler is asked.
-const HOP_BY_HOP: [&str; 9] = [
+/// What the handler may say in all its headers together (row "answer: 70 KB header").
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// Headers that a proxied request and its answer leave behind.
+const OF_ONE_CONNECTION: [&str; 17] = [
+    "alpn",
+    "alt-svc",
+    "close",
     "connection",
-    "expect",
+    "http2-settings",
     "keep-alive",
     "proxy-authenticate",
+    "proxy-authentication-info",
     "proxy-authorization",
     "proxy-connection",
+    "proxy-features",
+    "proxy-instruction",
+    "security-scheme",
     "te",
     "transfer-encoding",
     "upgrade",
+    "upgrade-insecure-requests",
+];
+
+/// Headers that a proxied request has from the host alone.
+const OF_THE_HOST: [&str; 9] = [
+    "forwarded",
+    "host",
+    "x-azure-functions-hostversion",
+    "x-azure-functions-invocationid",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-ms-invocation-id",
+];
+
+/// Headers that .NET takes to be the body's (rows "header: content headers without a body").
+const OF_THE_BODY: [&str; 11] = [
+    "allow",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "expires",
+    "last-modified",
 ];
 
 /// The way in which a request is passed on.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Mode {
-    /// `enableProxyingHttpRequest`: streamed both ways under the handler's own `Host`, a refused
-    /// connection tried again (`DefaultHttpProxyService`).
+    /// `enableProxyingHttpRequest`: streamed both ways, under the handler's own `Host`; what fails
+    /// is tried again.
     Proxying,
-    /// `enableForwardingHttpRequest`: rebuilt without a body whose length is not given, and tried
-    /// once (`DefaultHttpWorkerService`). `HttpRequestExtensions` copies the client's `Host` with
-    /// the other headers, so the handler sees the name that the client called.
+    /// `enableForwardingHttpRequest`: rebuilt, under the client's `Host`; the answer is read to its
+    /// end before the client gets any of it.
     Forwarding,
 }
 
 pub struct Forwarder {
-    client: Client<HttpConnector, Upload>,
     gate: Gate,
     inactivity: Duration,
+    idle: Rc<RefCell<Vec<Connection>>>,
+}
+
+struct Connection {
+    reader: Reader,
+    write: OwnedWriteHalf,
+    last_used: Instant,
+    port: u16,
+}
+
+/// A request as the handler gets it.
+struct Outgoing {
+    /// The method, and what is asked for.
+    line: String,
+    /// None is the handler's own address.
+    host: Option<String>,
+    headers: Headers,
+    /// If there is a content, be it an empty one, the client sends it once only.
+    has_content: bool,
+}
+
+enum Failure {
+    /// The handler has closed the connection without a byte.
+    Unanswered,
+    /// Anything else between host and handler.
+    Broken,
+    /// What another attempt can't mend.
+    Lasting,
+}
+
+/// An answer whose body is still to come.
+pub struct Download {
+    connection: Option<Connection>,
+    framing: Framing,
+    inactivity: Duration,
+    /// Where the connection goes when the body has come, if it can be used again.
+    idle: Option<Rc<RefCell<Vec<Connection>>>>,
+    /// The answer is part of the call.
+    call: Option<Call>,
+    pub place: Option<Place>,
 }
 
 impl Forwarder {
-    /// A proxied request may go without a byte in either direction for `inactivity`.
+    /// A call may go without a byte in either direction for `inactivity`. (When forwarding the real
+    /// limit is not verified.)
     pub fn new(gate: Gate, inactivity: Duration) -> Self {
         Self {
-            client: client(),
             gate,
             inactivity,
+            idle: Rc::default(),
         }
     }
 
     /// Passes a request on. Whatever goes wrong, the client gets a 500 without a body.
-    pub async fn forward(
-        &self,
-        mode: Mode,
-        request: &HttpRequest,
-        payload: Payload,
-    ) -> HttpResponse {
-        let activity = Activity::new(match mode {
-            Mode::Proxying => self.inactivity,
-            Mode::Forwarding => Duration::MAX,
-        });
-        let Some(outgoing) = outgoing(mode, request, payload, &activity) else {
-            return HttpResponse::BadRequest().finish();
-        };
+    pub async fn forward(&self, mode: Mode, request: &Request, body: &mut Body<'_>) -> Answer {
         let call = self.gate.enter().await;
-        let answer = tokio::select! {
-            answer = self.send(mode, outgoing, &call) => answer,
-            () = activity.clone().ceases() => None,
+        let answer = match mode {
+            Mode::Proxying => self.proxy(request, body, call).await,
+            Mode::Forwarding => self.send_rebuilt(request, body, &call).await,
         };
-        match answer {
-            Some(answer) => incoming(answer, call, activity),
-            None => HttpResponse::InternalServerError().finish(),
-        }
+        let is_sound = |answer: &Answer| {
+            let mut headers = answer.headers.iter();
+            headers.all(|(_, value)| value.chars().all(|c| c == '\t' || (' '..='~').contains(&c)))
+        };
+        // Kestrel takes no header with anything but visible ASCII (not recorded).
+        answer
+            .filter(is_sound)
+            .unwrap_or_else(|| Answer::empty(500))
     }
 
-    /// The upload outlives a failed attempt unread, for nothing is sent before there is a
-    /// connection.
-    async fn send(
+    async fn proxy(&self, request: &Request, body: &mut Body<'_>, call: Call) -> Option<Answer> {
+        let outgoing = proxied(request);
+        let mut pauses = PAUSES.iter();
+        let (mut answer, mut download) = loop {
+            match self.attempt(&outgoing, request, body, &call).await {
+                Ok(received) => break received,
+                Err(Failure::Lasting) => return None,
+                Err(_) => sleep(Duration::from_millis(*pauses.next()?)).await,
+            }
+        };
+        answer
+            .headers
+            .retain(|name| !is_one_of(name, &OF_ONE_CONNECTION));
+        if download.framing != Framing::NONE {
+            download.call = Some(call);
+            answer.content = Content::Streamed(Box::new(download));
+        } else {
+            download.finish();
+        }
+        Some(answer)
+    }
+
+    async fn send_rebuilt(
         &self,
-        mode: Mode,
-        request: Request<Upload>,
+        request: &Request,
+        body: &mut Body<'_>,
         call: &Call,
-    ) -> Option<Response<Incoming>> {
-        let retries = match mode {
-            Mode::Proxying => RETRIES,
-            Mode::Forwarding => 0,
-        };
-        let (head, upload) = request.into_parts();
-        let mut attempt = 0;
+    ) -> Option<Answer> {
+        // Rows "body: chunked" and those after it.
+        let outgoing = rebuilt(request).filter(|_| request.length().is_some())?;
+        let received = self.attempt(&outgoing, request, body, call).await;
+        let (mut answer, mut download) = received.ok()?;
+        let mut whole = Vec::new();
         loop {
-            let port = call.port().await?;
-            let uri = format!("http://127.0.0.1:{port}{}", head.uri);
-            let mut request = Request::from_parts(head.clone(), upload.clone());
-            *request.uri_mut() = uri.parse().ok()?;
-            match self.client.request(request).await {
-                Ok(answer) => return Some(answer),
-                Err(error) if error.is_connect() && attempt < retries => {
-                    attempt += 1;
-                    sleep(Duration::from_millis(u64::from(50 * attempt).min(250))).await;
-                }
-                Err(_) => return None,
+            let piece = download.piece().await.ok()?;
+            if piece.is_empty() {
+                break;
+            }
+            whole.extend(piece);
+        }
+        answer.headers.remove("transfer-encoding");
+        if !answer.headers.has("content-length") {
+            let length = whole.len().to_string();
+            answer.headers.add("Content-Length", length);
+        }
+        // Rows "answer: 204", "answer: 205", "answer: 304".
+        answer.ends_connection = matches!(answer.status, 204 | 205 | 304);
+        answer.content = Content::Whole(whole);
+        Some(answer)
+    }
+
+    /// One attempt of .NET's HTTP client.
+    async fn attempt(
+        &self,
+        outgoing: &Outgoing,
+        request: &Request,
+        body: &mut Body<'_>,
+        call: &Call,
+    ) -> Result<(Answer, Download), Failure> {
+        let mut result = Err(Failure::Unanswered);
+        for _ in 0..CONNECTIONS {
+            let port = call.port().await.ok_or(Failure::Broken)?;
+            result = self.exchange(outgoing, request, body, port).await;
+            if outgoing.has_content || !matches!(result, Err(Failure::Unanswered)) {
+                break;
             }
         }
+        result
     }
-}
 
-fn outgoing(
-    mode: Mode,
-    request: &HttpRequest,
-    payload: Payload,
-    activity: &Activity,
-) -> Option<Request<Upload>> {
-    let path = request.uri().path_and_query()?.as_str();
-    let mut outgoing = Request::new(Upload::none());
-    *outgoing.method_mut() = Method::from_bytes(request.method().as_str().as_bytes()).ok()?;
-    *outgoing.uri_mut() = path.parse::<Uri>().ok()?;
-
-    let has_body = match mode {
-        Mode::Proxying => !matches!(payload, Payload::None),
-        Mode::Forwarding => content_length(request.headers()).is_some_and(|length| length > 0),
-    };
-    let from = request.headers().iter();
-    let headers = outgoing.headers_mut();
-    for (name, value) in end_to_end(from.map(|(name, value)| (name.as_str(), value.as_bytes()))) {
-        let is_kept = match mode {
-            Mode::Proxying => name != "host",
-            // What .NET keeps as headers of the content `HttpRequestExtensions` doesn't copy;
-            // it adds the length and type of a content that it has copied. The few others of
-            // that kind, such as `Expires`, belong to answers.
-            Mode::Forwarding => {
-                !name.starts_with("content-")
-                    || (has_body && matches!(name, "content-length" | "content-type"))
+    async fn exchange(
+        &self,
+        outgoing: &Outgoing,
+        request: &Request,
+        body: &mut Body<'_>,
+        port: u16,
+    ) -> Result<(Answer, Download), Failure> {
+        let has_body = request.length() != Some(0);
+        if has_body && body.is_begun() {
+            return Err(Failure::Broken);
+        }
+        let mut connection = self.connection(port).await?;
+        let host = match &outgoing.host {
+            Some(host) => host.clone(),
+            None => format!("127.0.0.1:{port}"),
+        };
+        let head = format!(
+            "{} HTTP/1.1\r\nHost: {host}\r\n{}\r\n",
+            outgoing.line,
+            outgoing.headers.lines()
+        );
+        if !head.is_ascii() {
+            return Err(Failure::Broken);
+        }
+        self.in_time(connection.write.write_all(head.as_bytes()))
+            .await?;
+        // As .NET's client does, all is sent before any of the answer is looked at.
+        while has_body {
+            let piece = self
+                .in_time(body.piece())
+                .await
+                .map_err(|_| Failure::Lasting)?;
+            let is_last = piece.is_empty();
+            let piece = match request.length() {
+                Some(_) => piece,
+                None => chunk(&piece),
+            };
+            self.in_time(connection.write.write_all(&piece)).await?;
+            if is_last {
+                break;
+            }
+        }
+        match self.in_time(connection.reader.has_more()).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Failure::Unanswered),
+            Err(failure) => return Err(failure),
+        }
+        let is_head = outgoing.line.starts_with("HEAD ");
+        let (answer, framing, can_stay) = loop {
+            let head = self.in_time(answer_head(&mut connection.reader, is_head));
+            let head = head.await?;
+            // Rows "answer: 100 first", "answer: 103 first".
+            if !(100..200).contains(&head.0.status) || head.0.status == 101 {
+                break head;
             }
         };
-        if is_kept {
-            let name = header::HeaderName::from_bytes(name.as_bytes()).ok()?;
-            headers.append(name, header::HeaderValue::from_bytes(value).ok()?);
+        let closes = outgoing.headers.lists("connection", "close") || !can_stay;
+        let download = Download {
+            connection: Some(connection),
+            framing,
+            inactivity: self.inactivity,
+            idle: (!closes).then(|| Rc::clone(&self.idle)),
+            call: None,
+            place: None,
+        };
+        Ok((answer, download))
+    }
+
+    /// A connection that is idle, or a new one.
+    async fn connection(&self, port: u16) -> Result<Connection, Failure> {
+        while let Some(idle) = self.idle.borrow_mut().pop() {
+            let is_fresh = idle.last_used.elapsed() < IDLE && idle.port == port;
+            if is_fresh && idle.reader.is_silent() {
+                return Ok(idle);
+            }
+        }
+        let stream = self.in_time(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
+        let stream = stream.await?;
+        let _ = stream.set_nodelay(true);
+        let (read, write) = stream.into_split();
+        Ok(Connection {
+            reader: Reader::new(read),
+            write,
+            last_used: Instant::now(),
+            port,
+        })
+    }
+
+    async fn in_time<T>(&self, step: impl Future<Output = io::Result<T>>) -> Result<T, Failure> {
+        match timeout(self.inactivity, step).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(_)) => Err(Failure::Broken),
+            Err(_) => Err(Failure::Lasting),
         }
     }
-    add_headers(mode, headers)?;
-    // Without its length given, a GET is taken not to have a body.
-    if has_body && !headers.contains_key(header::CONTENT_LENGTH) {
-        headers.insert(header::TRANSFER_ENCODING, value("chunked")?);
+}
+
+impl Download {
+    /// The next piece, empty at the end.
+    pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(Vec::new());
+        };
+        let piece = connection.reader.piece(&mut self.framing);
+        let expires = async {
+            match &self.place {
+                Some(place) => place.expires().await,
+                None => pending().await,
+            }
+        };
+        let piece = tokio::select! {
+            piece = timeout(self.inactivity, piece) => piece??,
+            () = expires => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        if piece.is_empty() {
+            self.finish();
+        }
+        Ok(piece)
     }
 
-    let sender = has_body.then(|| {
-        let (sender, receiver) = mpsc::channel(1);
-        *outgoing.body_mut() = Upload(Some(Arc::new(Mutex::new(receiver))));
-        sender
-    });
-    rt::spawn(pump(payload, sender, activity.clone()));
-    Some(outgoing)
-}
-
-fn add_headers(mode: Mode, headers: &mut header::HeaderMap) -> Option<()> {
-    let id = value(&Uuid::new_v4().to_string())?;
-    headers.insert("x-azure-functions-hostversion", value(HOST_VERSION)?);
-    headers.insert("x-azure-functions-invocationid", id.clone());
-    match mode {
-        Mode::Proxying => {
-            headers.insert("x-ms-invocation-id", id);
-        }
-        Mode::Forwarding => {
-            let product = format!("Azure-Functions-Host/{HOST_VERSION}");
-            let agent = match headers.get(header::USER_AGENT) {
-                Some(agent) => [agent.as_bytes(), b" ", product.as_bytes()].concat(),
-                None => product.into_bytes(),
-            };
-            let agent = header::HeaderValue::from_bytes(&agent).ok()?;
-            headers.insert(header::USER_AGENT, agent);
-        }
-    }
-    Some(())
-}
-fn client() -> Client<HttpConnector, Upload> {
-    Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .pool_timer(hyper_util::rt::TokioTimer::new())
-        .build_http()
-}
-
-fn value(text: &str) -> Option<header::HeaderValue> {
-    header::HeaderValue::from_str(text).ok()
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get("content-length")?.to_str().ok()?.parse().ok()
-}
-
-/// Leaves out the headers of one connection, those that `Connection` claims for it included.
-fn end_to_end<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(&'a str, &'a [u8])> {
-    let mut headers: Vec<_> = headers.collect();
-    let claimed: Vec<String> = headers
-        .iter()
-        .filter(|(name, _)| *name == "connection")
-        .flat_map(|(_, value)| value.split(|byte| *byte == b','))
-        .map(|name| String::from_utf8_lossy(name).trim().to_ascii_lowercase())
-        .collect();
-    headers.retain(|(name, _)| {
-        !HOP_BY_HOP.contains(name) && !claimed.iter().any(|claimed| claimed == name)
-    });
-    headers
-}
-
-/// Status, headers and body as the handler gave them.
-fn incoming(answer: Response<Incoming>, call: Call, activity: Activity) -> HttpResponse {
-    let (head, body) = answer.into_parts();
-    let status = StatusCode::from_u16(head.status.as_u16()).expect("hyper has read a status code");
-    let length = head
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    let is_empty = body.is_end_stream();
-    let chunks = unfold(
-        (body, call, activity),
-        |(mut body, call, activity)| async move {
-            let frame = tokio::select! {
-                // In this order: the handler isn't blamed for a client that is slow to read.
-                biased;
-                frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => {
-                    frame?.map_err(io::Error::other)
-                }
-                () = activity.clone().ceases() => Err(io::ErrorKind::TimedOut.into()),
-            };
-            activity.note();
-            // Trailers are left out: what comes after the body is not passed on.
-            let chunk = frame.map(|frame| frame.into_data().unwrap_or_default());
-            Some((chunk, (body, call, activity)))
-        },
-    );
-    let response = HttpResponse::new(status);
-    let mut response = match length {
-        Some(length) => response.set_body(SizedStream::new(length, chunks).boxed()),
-        None if is_empty => response,
-        None => response.set_body(BodyStream::new(chunks).boxed()),
-    };
-    let headers = head.headers.iter();
-    for (name, value) in end_to_end(headers.map(|(name, value)| (name.as_str(), value.as_bytes())))
-    {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response
-}
-
-/// Reads a body to its end, even if nobody takes it: a server that answers before it has read the
-/// body has to close the connection.
-pub async fn drain(payload: Payload) {
-    pump(payload, None, Activity::new(Duration::MAX)).await;
-}
-
-type Chunk = Result<Bytes, io::Error>;
-
-async fn pump(mut payload: Payload, mut to: Option<mpsc::Sender<Chunk>>, activity: Activity) {
-    while let Some(chunk) = payload.next().await {
-        activity.note();
-        let chunk = chunk.map_err(|error| io::Error::other(error.to_string()));
-        let is_broken = chunk.is_err();
-        if let Some(sender) = &to
-            && sender.send(chunk).await.is_err()
+    fn finish(&mut self) {
+        let connection = self.connection.take();
+        if let (Some(mut connection), Some(idle)) = (connection, self.idle.take())
+            && !connection.reader.has_unread()
         {
-            to = None;
+            connection.last_used = Instant::now();
+            idle.borrow_mut().push(connection);
         }
-        if is_broken {
+    }
+}
+
+/// Reads status and headers; says where the body ends and if the connection may be used again.
+async fn answer_head(reader: &mut Reader, is_head: bool) -> io::Result<(Answer, Framing, bool)> {
+    let broken = || io::Error::from(io::ErrorKind::InvalidData);
+    let line = reader.line(LONGEST_HEAD).await?;
+    let line = latin1(&line);
+    let rest = line.strip_prefix("HTTP/1.").ok_or_else(broken)?;
+    let (version, rest) = rest.split_once(' ').ok_or_else(broken)?;
+    let (status, words) = rest.split_once(' ').unwrap_or((rest, ""));
+    let is_status = status.len() == 3 && status.bytes().all(|digit| digit.is_ascii_digit());
+    let status = status.parse().ok().filter(|_| is_status);
+    let mut answer = Answer::empty(status.ok_or_else(broken)?);
+    // Row "answer: no reason".
+    answer.reason = match words {
+        "" => reason(answer.status).to_owned(),
+        words => words.to_owned(),
+    };
+    let mut room = LONGEST_HEAD;
+    loop {
+        let line = reader.line(room).await?;
+        if line.is_empty() {
             break;
         }
+        room = room.saturating_sub(line.len() + 2);
+        let (name, value) = header(&line).ok_or_else(broken)?;
+        answer.headers.add(name, latin1(value));
+    }
+    let headers = &answer.headers;
+    let length = headers.get("content-length");
+    let framing = if is_head || matches!(answer.status, 100..200 | 204 | 304) {
+        Framing::NONE
+    } else if headers.lists("transfer-encoding", "chunked") {
+        Framing::CHUNKS
+    } else if let Some(length) = length.and_then(|length| length.parse().ok()) {
+        Framing::Length(length)
+    } else {
+        Framing::UntilClosed
+    };
+    let can_stay = (version != "0" || headers.lists("connection", "keep-alive"))
+        && !headers.lists("connection", "close");
+    Ok((answer, framing, can_stay))
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The request of a reverse proxy.
+fn proxied(request: &Request) -> Outgoing {
+    let mut headers = joined(&request.headers, |name| {
+        !is_one_of(name, &OF_ONE_CONNECTION) && !is_one_of(name, &OF_THE_HOST)
+    });
+    let id = Uuid::new_v4().to_string();
+    headers.add("X-Azure-Functions-HostVersion", HOST_VERSION);
+    headers.add("X-Azure-Functions-InvocationId", id.clone());
+    headers.add("x-ms-invocation-id", id);
+    headers.add("X-Forwarded-For", request.client.to_string());
+    headers.add("X-Forwarded-Host", request.host());
+    headers.add("X-Forwarded-Proto", "http");
+    // Rows "header: upgrade websocket", "header: upgrade h2c".
+    if request.headers.lists("connection", "upgrade")
+        && request.headers.lists("upgrade", "websocket")
+    {
+        headers.add("Connection", "Upgrade");
+        headers.add("Upgrade", "websocket");
+    }
+    let has_content = request.length() != Some(0)
+        || headers
+            .iter()
+            .any(|(name, _)| is_one_of(name, &OF_THE_BODY));
+    let method = known_method(&request.method);
+    add_framing(&mut headers, request, &method, has_content);
+    Outgoing {
+        line: format!(
+            "{method} {}{}",
+            encoded_path(&request.path, false),
+            encoded_query(&request.query)
+        ),
+        host: None,
+        headers,
+        has_content,
     }
 }
 
-/// A request's body. A clone is the same body, for the next attempt to send it.
-#[derive(Clone)]
-pub struct Upload(Option<Arc<Mutex<mpsc::Receiver<Chunk>>>>);
-
-impl Upload {
-    pub fn none() -> Self {
-        Self(None)
+/// The request of the other mode. None if a host can't make one.
+fn rebuilt(request: &Request) -> Option<Outgoing> {
+    let has_content = request.length()? != 0;
+    let mut headers = joined(&request.headers, |name| {
+        !name.eq_ignore_ascii_case("host") && !is_one_of(name, &OF_THE_BODY)
+    });
+    if let Some(kind) = request.headers.get("content-type").filter(|_| has_content) {
+        headers.add("Content-Type", kind);
     }
+    // Rows "header: invocation id", "header: user agent".
+    let id = Uuid::new_v4().to_string();
+    append(
+        &mut headers,
+        "X-Azure-Functions-HostVersion",
+        ", ",
+        HOST_VERSION,
+    );
+    append(&mut headers, "X-Azure-Functions-InvocationId", ", ", &id);
+    let product = format!("Azure-Functions-Host/{HOST_VERSION}");
+    append(&mut headers, "User-Agent", " ", &product);
+    let method = known_method(&request.method);
+    add_framing(&mut headers, request, &method, has_content);
+    Some(Outgoing {
+        line: format!(
+            "{method} {}{}",
+            encoded_path(&request.path, true),
+            rebuilt_query(&request.query)
+        ),
+        host: Some(request.host().to_owned()),
+        headers,
+        has_content,
+    })
 }
 
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = io::Error;
+/// .NET writes these in capitals however they came (rows "method: get", "method: Get").
+fn known_method(method: &str) -> String {
+    let known = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    let found = known
+        .iter()
+        .find(|known| known.eq_ignore_ascii_case(method));
+    (*found.unwrap_or(&method)).to_owned()
+}
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let Some(receiver) = &self.0 else {
-            return Poll::Ready(None);
+/// Each name once: .NET joins the values (row "header: cookies twice").
+fn joined(headers: &Headers, keep: impl Fn(&str) -> bool) -> Headers {
+    let mut joined = Headers::default();
+    for (name, value) in headers.iter().filter(|(name, _)| keep(name)) {
+        let separator = match name.to_ascii_lowercase().as_str() {
+            "cookie" => "; ",
+            "user-agent" => " ",
+            _ => ", ",
         };
-        let mut receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        receiver
-            .poll_recv(context)
-            .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+        append(&mut joined, name, separator, value);
     }
+    joined
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+fn append(headers: &mut Headers, name: &str, separator: &str, value: &str) {
+    let value = match headers.get(name) {
+        Some(before) => format!("{before}{separator}{value}"),
+        None => value.to_owned(),
+    };
+    headers.set(name, value);
+}
+
+fn add_framing(headers: &mut Headers, request: &Request, method: &str, has_content: bool) {
+    headers.remove("content-length");
+    match request.length() {
+        None => headers.add("Transfer-Encoding", "chunked"),
+        // Rows "body: none, no length", "header: content type without a body".
+        Some(0)
+            if !has_content
+                && matches!(method, "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS") => {}
+        Some(length) => headers.add("Content-Length", length.to_string()),
     }
 }
 
-/// When something was last sent on a request, in either direction.
-#[derive(Clone)]
-struct Activity {
-    limit: Duration,
-    last: Rc<Cell<Instant>>,
+/// Escapes a path anew; with the escapes that it has, if they are kept.
+fn encoded_path(path: &str, keeps_escapes: bool) -> String {
+    escaped(path, |byte, rest| {
+        is_unreserved(byte)
+            || b"!$&'()*+,/:;=@".contains(&byte)
+            || byte == b'%' && keeps_escapes && escape(rest).is_some()
+    })
 }
 
-impl Activity {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            last: Rc::new(Cell::new(Instant::now())),
+/// The query as .NET's `Uri` writes it (rows "path: query with odd bytes", "path: query broken
+/// escape", "path: key in query escaped").
+fn encoded_query(query: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = query;
+    while let Some(next) = rest.chars().next() {
+        match escape(rest).filter(|byte| is_unreserved(*byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                rest = &rest[3..];
+            }
+            None => {
+                plain.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
         }
     }
+    escaped(&plain, |byte, rest| {
+        is_unreserved(byte)
+            || b"!$&'()*+,/:;=?@[]".contains(&byte)
+            || byte == b'%' && escape(rest).is_some()
+    })
+}
 
-    fn note(&self) {
-        self.last.set(Instant::now());
+/// Parameters of one name become one, and all are escaped anew (rows "path: query…").
+fn rebuilt_query(query: &str) -> String {
+    let mut parameters = Headers::default();
+    for (name, value) in form_urlencoded::parse(query.trim_start_matches('?').as_bytes()) {
+        append(&mut parameters, &name, ",", &value);
     }
+    let escape = |text| {
+        escaped(text, |byte, _| {
+            is_unreserved(byte) || b"!$()*,;@".contains(&byte)
+        })
+    };
+    let parameters: Vec<String> = parameters
+        .iter()
+        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
+        .collect();
+    match parameters.is_empty() {
+        true => String::new(),
+        false => format!("?{}", parameters.join("&")),
+    }
+}
 
-    /// Ends when nothing has been noted for as long as the limit.
-    async fn ceases(self) {
-        while let Some(rest) = self.limit.checked_sub(self.last.get().elapsed()) {
-            sleep(rest).await;
-        }
-    }
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Escapes all bytes but those that may stay; which is told with what begins there.
+fn escaped(text: &str, stays: impl Fn(u8, &str) -> bool) -> String {
+    text.bytes()
+        .enumerate()
+        .map(
+            |(at, byte)| match stays(byte, text.get(at..).unwrap_or_default()) {
+                true => char::from(byte).to_string(),
+                false => format!("%{byte:02X}"),
+            },
+        )
+        .collect()
 }

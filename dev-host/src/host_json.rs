@@ -1,12 +1,11 @@
 //! host.json. What the real host makes of it is in the table "host.json, measured"; what it does
 //! not take ends the start here with one line that names the member.
 
-use std::{collections::BTreeMap, env, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
-use actix_web::http::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::{forward::Mode, limits::CallLimits};
+use crate::{forward::Mode, http::is_token, limits::CallLimits};
 
 pub struct HostJson {
     pub description: Description,
@@ -14,7 +13,7 @@ pub struct HostJson {
     /// Without a slash at either end.
     pub route_prefix: String,
     /// On every answer of the host.
-    pub custom_headers: Vec<(HeaderName, HeaderValue)>,
+    pub custom_headers: Vec<(String, String)>,
     pub limits: CallLimits,
 }
 
@@ -95,12 +94,14 @@ impl HostJson {
             .list("extensions:http:customHeaders")
             .into_iter()
             .map(|(name, value)| {
-                let header = HeaderName::from_str(&name).ok();
-                header
-                    .zip(HeaderValue::from_str(&value).ok())
-                    .ok_or_else(|| {
-                        format!("extensions.http.customHeaders.{name} can't be sent as a header")
-                    })
+                let is_header = is_token(name.as_bytes())
+                    && value.chars().all(|c| c == '\t' || (' '..='~').contains(&c));
+                match is_header {
+                    true => Ok((name, value)),
+                    false => Err(format!(
+                        "extensions.http.customHeaders.{name} can't be sent as a header"
+                    )),
+                }
             })
             .collect::<Result<_, _>>()?;
         let count = |name| {

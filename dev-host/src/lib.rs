@@ -7,13 +7,16 @@
 //! - `routes` and `template`: which function a path means;
 //! - `limits`: how many calls at once, and for how long;
 //! - `auth` and `keys`: which key opens what;
-//! - `key_api`: the Key Management API;
-//! - `forward`: the two ways to pass a request on;
+//! - `http` and `server`: HTTP as the real host's server speaks it;
+//! - `host`: what becomes of a request;
+//! - `forward`: the two ways to pass it on;
+//! - `admin`: what the host itself answers;
 //! - `console`: which line gets which level.
 //!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
 
+mod admin;
 mod app;
 mod auth;
 mod cargo;
@@ -21,15 +24,15 @@ mod console;
 mod files;
 mod forward;
 mod function_json;
+mod host;
 mod host_json;
-mod key_api;
+mod http;
 mod keys;
 mod limits;
 mod reload;
 mod routes;
 mod server;
 mod template;
-mod tls;
 mod worker;
 
 use std::{
@@ -37,7 +40,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, RwLock, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::rt::System;
@@ -48,13 +51,14 @@ use crate::{
     auth::Level,
     files::Watch,
     function_json::Function,
+    host::Host,
     keys::Keys,
     reload::Reload,
     routes::{find, segments},
-    server::Host,
+    server::decoded_path,
     worker::{Gate, Worker},
 };
-pub use crate::{console::Console, template::Parameters, tls::Tls};
+pub use crate::{console::Console, template::Parameters};
 
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
@@ -73,7 +77,6 @@ pub struct Options {
     pub master_key: Option<String>,
     /// False lets every call pass without a key, as `func start` does.
     pub auth: bool,
-    pub tls: Option<Tls>,
     pub console: Console,
     /// Build the handler as it is published, not for development.
     pub release: bool,
@@ -98,7 +101,6 @@ impl Default for Options {
             function_key: None,
             master_key: None,
             auth: true,
-            tls: None,
             console: Console::silent(),
             release: false,
             watch: false,
@@ -152,7 +154,6 @@ pub struct Running {
 /// answer.
 pub fn start(options: Options) -> Result<Running, String> {
     let app = App::read(&options.app_root)?;
-    let tls = options.tls.as_ref().map(tls::config).transpose()?;
     let address = SocketAddr::new(options.address, options.port);
     let listener = TcpListener::bind(address).map_err(|error| {
         format!(
@@ -206,6 +207,7 @@ pub fn start(options: Options) -> Result<Running, String> {
         gate,
         console: options.console,
         limits,
+        start: Instant::now(),
     });
     let (stop, stopped) = watch::channel(false);
     let (ready, is_ready) = mpsc::channel();
@@ -218,7 +220,6 @@ pub fn start(options: Options) -> Result<Running, String> {
                 serving,
                 (worker, reload),
                 listener,
-                tls,
                 stopped,
                 stop_on_signals,
                 move || {
@@ -228,13 +229,8 @@ pub fn start(options: Options) -> Result<Running, String> {
         })
         .map_err(|error| format!("no thread for the host: {error}"))?;
 
-    let scheme = if options.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
     let running = Running {
-        url: format!("{scheme}://{address}").replace("127.0.0.1", "localhost"),
+        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
         port: address.port(),
         host,
         stop,
@@ -273,7 +269,7 @@ impl Running {
     /// The function that a call is for, and the parameters of its route.
     pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
         let app = self.host.app();
-        let (function, parameters) = find(&app.functions, method, &segments(path))?;
+        let (function, parameters) = find(&app.functions, method, &segments(&decoded_path(path)?))?;
         Some((function.name.clone(), parameters))
     }
 

@@ -1,17 +1,17 @@
 //! What host.json allows a call: how many at once, and for how long. The figures are those of the
 //! table "host.json, measured".
 
-use std::{future::poll_fn, io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use actix_web::{
-    HttpResponse,
-    body::{BodySize, BodyStream, BoxBody, MessageBody as _, SizedStream},
-    rt::time::{Instant, sleep_until},
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
 };
-use futures_util::stream::unfold;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::worker::Gate;
+use crate::{
+    host::{Answer, Content},
+    worker::Gate,
+};
 
 pub struct CallLimits {
     timeout: Option<Duration>,
@@ -21,7 +21,7 @@ pub struct CallLimits {
 }
 
 /// The place of a call among the others.
-struct Place {
+pub struct Place {
     gate: Gate,
     deadline: Option<Instant>,
     _permits: [OwnedSemaphorePermit; 2],
@@ -47,13 +47,9 @@ impl CallLimits {
 
     /// Makes a call when it is its turn. It gets 429 if too many are waiting already, and 500 if
     /// it takes too long: then the handler is killed and started again.
-    pub async fn apply(
-        &self,
-        gate: &Gate,
-        call: impl Future<Output = HttpResponse>,
-    ) -> HttpResponse {
+    pub async fn apply(&self, gate: &Gate, call: impl Future<Output = Answer>) -> Answer {
         let Ok(outstanding) = Arc::clone(&self.outstanding).try_acquire_owned() else {
-            return HttpResponse::TooManyRequests().finish();
+            return Answer::empty(429);
         };
         let running = Arc::clone(&self.running).acquire_owned().await;
         let place = Place {
@@ -66,35 +62,23 @@ impl CallLimits {
             _permits: [outstanding, running.expect("nobody closes the semaphore")],
         };
         tokio::select! {
-            answer = call => answer.map_body(|_, body| keep(place, body)),
-            () = place.expires() => HttpResponse::InternalServerError().finish(),
+            mut answer = call => {
+                if let Content::Streamed(download) = &mut answer.content {
+                    download.place = Some(place);
+                }
+                answer
+            }
+            () = place.expires() => Answer::empty(500),
         }
     }
 }
 
 impl Place {
-    async fn expires(&self) {
+    pub async fn expires(&self) {
         match self.deadline {
             Some(deadline) => sleep_until(deadline).await,
             None => std::future::pending().await,
         }
         self.gate.restart();
-    }
-}
-
-/// Keeps the call's place until the last byte of its answer.
-fn keep(place: Place, body: BoxBody) -> BoxBody {
-    let size = body.size();
-    let chunks = unfold((Box::pin(body), place), |(mut body, place)| async move {
-        let chunk = tokio::select! {
-            chunk = poll_fn(|context| body.as_mut().poll_next(context)) => chunk?,
-            () = place.expires() => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-        };
-        Some((chunk, (body, place)))
-    });
-    match size {
-        BodySize::None | BodySize::Sized(0) => BoxBody::new(()),
-        BodySize::Sized(size) => SizedStream::new(size, chunks).boxed(),
-        BodySize::Stream => BodyStream::new(chunks).boxed(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Instant};
 
-use crate::{app::App, cargo, files::Watch, server::Host};
+use crate::{app::App, cargo, files::Watch, host::Host};
 
 pub struct Reload {
     pub watch: Watch,

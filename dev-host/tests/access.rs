@@ -4,7 +4,7 @@
 mod common;
 
 use common::{TestApp, get, send};
-use dev_host::{Options, Tls};
+use dev_host::Options;
 use serde_json::json;
 
 fn status(port: u16, path: &str, key: &str) -> u16 {
@@ -202,49 +202,4 @@ fn the_working_directory_of_host_json() {
         let line = format!("{name}={}", folder.display());
         assert!(environment.lines().any(|found| found == line), "{line}");
     }
-}
-
-#[test]
-fn https() {
-    let app = TestApp::new();
-    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    app.write("cert.pem", &key.cert.pem());
-    app.write("key.pem", &key.signing_key.serialize_pem());
-    let host = dev_host::start(Options {
-        tls: Some(Tls {
-            certificate: app.path().join("cert.pem"),
-            key: app.path().join("key.pem"),
-        }),
-        ..app.options()
-    })
-    .unwrap();
-    let url = host.url().to_owned();
-    assert!(url.starts_with("https://localhost:"), "{url}");
-    let curl = std::process::Command::new("curl")
-        .args(["-s", "--cacert", "cert.pem", "-H", "x-functions-key: key"])
-        .arg(format!("{url}/api/Echo"))
-        .current_dir(app.path())
-        .output()
-        .expect("curl calls the host of this test");
-    assert!(
-        curl.stdout.starts_with(b"GET /api/Echo HTTP/1.1"),
-        "{curl:?}"
-    );
-    let keys = std::process::Command::new("curl")
-        .args([
-            "-s",
-            "--cacert",
-            "cert.pem",
-            "-H",
-            "x-functions-key: master",
-        ])
-        .arg(format!("{url}/admin/host/keys"))
-        .current_dir(app.path())
-        .output()
-        .unwrap();
-    let keys = String::from_utf8(keys.stdout).unwrap();
-    assert!(
-        keys.contains(&format!("\"href\":\"{url}/admin/host/keys\"")),
-        "{keys}"
-    );
 }

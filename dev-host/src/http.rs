@@ -1,0 +1,239 @@
+//! HTTP/1.1 as it is on the wire: heads and bodies, read piece by piece. The host does not use a
+//! library for it, for what the real one makes of odd bytes is what is to be equal.
+
+use std::io::{self, ErrorKind};
+
+use tokio::{io::AsyncReadExt as _, net::tcp::OwnedReadHalf};
+
+/// At most so much of a body is held at once.
+const PIECE: usize = 64 * 1024;
+
+/// The longest line within a body that is cut into chunks.
+const LONGEST_CHUNK_LINE: usize = 8 * 1024;
+
+/// The headers in their order. Names are compared without regard to letter case.
+#[derive(Clone, Default)]
+pub struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.iter()
+            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The first of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub fn add(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.remove(name);
+        self.add(name, value);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0
+            .retain(|(found, _)| !found.eq_ignore_ascii_case(name));
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| keep(name));
+    }
+
+    /// If a list of words, such as `Connection`, has the word.
+    pub fn lists(&self, name: &str, word: &str) -> bool {
+        self.all(name)
+            .flat_map(|value| value.split(','))
+            .any(|found| found.trim().eq_ignore_ascii_case(word))
+    }
+
+    /// The lines of a head, without the empty one at its end.
+    pub fn lines(&self) -> String {
+        self.iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect()
+    }
+
+    /// Of several options in `Connection` none is touched; one that stands among words which are
+    /// no option is left there alone (row "header: connection names a header", and for an answer
+    /// "answer: connection names a header" when forwarding).
+    pub fn simplify_connection(&mut self) {
+        let known = ["keep-alive", "close", "Upgrade"];
+        let mut options = known.iter().filter(|word| self.lists("connection", word));
+        if let (Some(option), None) = (options.next(), options.next()) {
+            self.set("Connection", *option);
+        }
+    }
+}
+
+/// Name and value in one line of a head. None if it is no header.
+pub fn header(line: &[u8]) -> Option<(&str, &[u8])> {
+    let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+    let value = value[1..].trim_ascii();
+    let is_clean = is_token(name) && !value.contains(&b'\r') && !value.contains(&0);
+    std::str::from_utf8(name)
+        .ok()
+        .filter(|_| is_clean)
+        .map(|name| (name, value))
+}
+
+pub fn is_token(bytes: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(is_token)
+}
+
+/// Where a body ends.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Framing {
+    /// After so many bytes more.
+    Length(u64),
+    /// With the last chunk; so many bytes more are left of the current one.
+    Chunks { left: u64, is_first: bool },
+    /// With the connection.
+    UntilClosed,
+}
+
+impl Framing {
+    pub const NONE: Self = Self::Length(0);
+    pub const CHUNKS: Self = Self::Chunks {
+        left: 0,
+        is_first: true,
+    };
+}
+
+/// What comes in on a connection.
+pub struct Reader {
+    stream: OwnedReadHalf,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    pub fn new(stream: OwnedReadHalf) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub fn has_unread(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// If nothing can be read, neither a byte nor the end.
+    pub fn is_silent(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        !self.has_unread() && read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Waits for a byte; false at the end.
+    pub async fn has_more(&mut self) -> io::Result<bool> {
+        Ok(self.has_unread() || self.fill().await? > 0)
+    }
+
+    async fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(PIECE);
+        self.stream.read_buf(&mut self.buffer).await
+    }
+
+    /// A line without its end, which is a line feed with or without a carriage return. Too long a
+    /// line is [`ErrorKind::FileTooLarge`].
+    pub async fn line(&mut self, longest: usize) -> io::Result<Vec<u8>> {
+        let mut searched = 0;
+        let end = loop {
+            let found = self.buffer[searched..].iter().position(|b| *b == b'\n');
+            let end = found.map(|at| searched + at);
+            searched = self.buffer.len();
+            if end.unwrap_or(searched) >= longest {
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            match end {
+                Some(end) => break end,
+                None if self.fill().await? == 0 => return Err(ErrorKind::UnexpectedEof.into()),
+                None => {}
+            }
+        };
+        let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
+        line.pop();
+        line.pop_if(|last| *last == b'\r');
+        Ok(line)
+    }
+
+    /// The next piece of a body, empty at its end. Trailers are dropped (row "body: chunked with
+    /// an extension and a trailer").
+    pub async fn piece(&mut self, framing: &mut Framing) -> io::Result<Vec<u8>> {
+        let piece = match framing {
+            Framing::Length(0) => Vec::new(),
+            Framing::UntilClosed => self.some(u64::MAX).await?,
+            Framing::Length(left) => {
+                let piece = self.some(*left).await?;
+                *left -= piece.len() as u64;
+                return whole(piece);
+            }
+            Framing::Chunks { left, is_first } => {
+                if *left == 0 {
+                    if !*is_first && !self.line(LONGEST_CHUNK_LINE).await?.is_empty() {
+                        return Err(ErrorKind::InvalidData.into());
+                    }
+                    *is_first = false;
+                    *left = chunk_size(&self.line(LONGEST_CHUNK_LINE).await?)?;
+                }
+                if *left == 0 {
+                    while !self.line(LONGEST_CHUNK_LINE).await?.is_empty() {}
+                    *framing = Framing::NONE;
+                    return Ok(Vec::new());
+                }
+                let piece = self.some(*left).await?;
+                *left -= piece.len() as u64;
+                return whole(piece);
+            }
+        };
+        Ok(piece)
+    }
+
+    async fn some(&mut self, most: u64) -> io::Result<Vec<u8>> {
+        if !self.has_more().await? {
+            return Ok(Vec::new());
+        }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if self.buffer.len() <= most {
+            return Ok(std::mem::take(&mut self.buffer));
+        }
+        Ok(self.buffer.drain(..most).collect())
+    }
+}
+
+fn whole(piece: Vec<u8>) -> io::Result<Vec<u8>> {
+    if piece.is_empty() {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(piece)
+}
+
+fn chunk_size(line: &[u8]) -> io::Result<u64> {
+    let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+    std::str::from_utf8(size)
+        .ok()
+        .and_then(|size| u64::from_str_radix(size.trim(), 16).ok())
+        .ok_or_else(|| ErrorKind::InvalidData.into())
+}
+
+/// A piece of a body between the lines of its chunk; the empty one is the last.
+pub fn chunk(piece: &[u8]) -> Vec<u8> {
+    let size = format!("{:X}\r\n", piece.len());
+    [size.as_bytes(), piece, b"\r\n"].concat()
+}

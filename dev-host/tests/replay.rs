@@ -1,0 +1,532 @@
+//! What the real host did, byte for byte: each recorded request goes through dev-host to a handler
+//! that answers as told, and both sides are compared with conformance/recorded/*.jsonl. README.md
+//! says what "equal" leaves aside; exceptions.json there lists the rows that may differ.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use dev_host::{Options, Running};
+use regex::Regex;
+use serde_json::{Value, json};
+use socket2::SockRef;
+use tempfile::TempDir;
+
+/// So many hosts work off the rows of a mode at the same time.
+const LANES: usize = 6;
+
+static STARTS: Mutex<()> = Mutex::new(());
+
+/// A connection on which nothing comes for so long is taken to stay open.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// Of a longer body the recording has so many bytes.
+const BEGIN: usize = 200;
+
+/// An answer that has not come by then never will.
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn proxying() {
+    replay("proxying");
+}
+
+#[test]
+fn forwarding() {
+    replay("forwarding");
+}
+
+fn replay(mode: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/recorded");
+    let rows: Vec<Value> = fs::read_to_string(folder.join(format!("{mode}.jsonl")))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let exceptions = fs::read_to_string(folder.join("exceptions.json")).unwrap();
+    let exceptions: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(&exceptions).unwrap();
+    let (exceptions, either) = (&exceptions[mode], &exceptions["either"]);
+
+    let next = AtomicUsize::new(0);
+    let differences = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                // One after the other: a port is free until the handler listens.
+                let start = STARTS.lock().unwrap();
+                let lane = Lane::start(mode);
+                drop(start);
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Some(difference) = lane.difference(row) {
+                        let name = row["name"].as_str().unwrap().to_owned();
+                        differences.lock().unwrap().insert(name, difference);
+                    }
+                }
+            });
+        }
+    });
+
+    let differences = differences.into_inner().unwrap();
+    println!(
+        "{mode}: {} of {} rows are equal, {} are listed",
+        rows.len() - differences.len(),
+        rows.len(),
+        exceptions.len() + either.len()
+    );
+    let mut wrong = Vec::new();
+    for (name, difference) in &differences {
+        if !exceptions.contains_key(name) && !either.contains_key(name) {
+            wrong.push(format!("{name}: {difference}"));
+        }
+    }
+    for name in exceptions.keys() {
+        if !differences.contains_key(name) {
+            wrong.push(format!("{name}: listed as an exception, but equal"));
+        }
+    }
+    assert!(wrong.is_empty(), "{mode}:\n{}", wrong.join("\n"));
+}
+
+/// A host and its handler, for one row at a time.
+struct Lane {
+    host: Running,
+    handler: Arc<Handler>,
+    app: TempDir,
+}
+
+impl Lane {
+    fn start(mode: &str) -> Self {
+        let app = tempfile::tempdir().unwrap();
+        let write = |file: &str, content: Value| {
+            let path = app.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content.to_string()).unwrap();
+        };
+        // The process only says which port it was given: the handler is in this test.
+        let description = json!({
+            "defaultExecutablePath": env!("CARGO_BIN_EXE_test-handler"), "arguments": ["tell-port"],
+        });
+        let host = json!({"version": "2.0", "customHandler": {
+            "description": description,
+            "enableProxyingHttpRequest": mode == "proxying",
+            "enableForwardingHttpRequest": true,
+        }});
+        write("host.json", host);
+        write(
+            "local.settings.json",
+            json!({"Values": {"WEBSITE_HOSTNAME": "w"}}),
+        );
+        // The order of the members is that of the answer to GET /admin/functions.
+        fs::create_dir(app.path().join("RandomNumber")).unwrap();
+        let function = r#"{"bindings":[{"type":"httpTrigger","direction":"in","name":"req","authLevel":"function","methods":["get","post"]},{"type":"http","direction":"out","name":"$return"}]}"#;
+        fs::write(app.path().join("RandomNumber/function.json"), function).unwrap();
+
+        let handler = Arc::new(Handler::default());
+        let port_file = app.path().join("port");
+        let serving = Arc::clone(&handler);
+        thread::spawn(move || {
+            let port: u16 = loop {
+                match fs::read_to_string(&port_file).map(|port| port.parse()) {
+                    Ok(Ok(port)) => break port,
+                    _ => thread::sleep(Duration::from_millis(5)),
+                }
+            };
+            let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+            for connection in listener.incoming() {
+                let handler = Arc::clone(&serving);
+                thread::spawn(move || handler.serve(connection.unwrap()));
+            }
+        });
+        // The keys are the letters that the recording writes for them.
+        let host = dev_host::start(Options {
+            app_root: app.path().to_owned(),
+            function_key: Some("K".to_owned()),
+            master_key: Some("M".to_owned()),
+            ..Options::default()
+        })
+        .unwrap();
+        let set = "PUT /admin/host/keys/default HTTP/1.1\r\nHost: x\r\nx-functions-key: M\r\n\
+                   Content-Length: 30\r\n\r\n{\"name\":\"default\",\"value\":\"F\"}";
+        let (answer, _) = exchange(host.port(), set.as_bytes(), 0);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        Self { host, handler, app }
+    }
+
+    /// What is not as recorded.
+    fn difference(&self, row: &Value) -> Option<String> {
+        let text = |member: &str| expand(row[member].as_str().unwrap());
+        let answers = match &row["handler_answers"] {
+            Value::Null => {
+                let usual = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                             Content-Length: 11\r\n\r\n{\"value\":1}";
+                json!([[usual]])
+            }
+            Value::String(text) => serde_json::from_str(&expand(text)).unwrap(),
+            told => told.clone(),
+        };
+        let is_early = row["handler_answers_before_the_body"] == true;
+        *self.handler.lock() = Told {
+            answers: serde_json::from_value(answers).unwrap(),
+            is_early,
+            saw: Vec::new(),
+        };
+
+        let mut send = text("send");
+        for key in ["K", "F", "M", "k"] {
+            send = send.replace(&format!("{{{key}}}"), key);
+        }
+        let body_bytes = row["body_bytes"].as_u64().unwrap_or(0);
+        let (got, then) = exchange(self.host.port(), &latin1_bytes(&send), body_bytes);
+        if is_early {
+            // What is left of the body is read after the answer.
+            let expected = row["handler_saw"].as_array().unwrap().len();
+            let start = Instant::now();
+            while self.handler.lock().saw.len() < expected && start.elapsed() < LONG / 30 {
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+
+        let mut differences = Vec::new();
+        let mut compare = |what: &str, expected: Vec<String>, found: Vec<String>| {
+            if expected != found {
+                let short = |texts: Vec<String>| {
+                    let text = texts.join("\n             ");
+                    text.chars().take(700).collect::<String>()
+                };
+                let (expected, found) = (short(expected), short(found));
+                differences.push(format!(
+                    "{what}\n    expected {expected}\n    found    {found}"
+                ));
+            }
+        };
+        let saw = Value::from(std::mem::take(&mut self.handler.lock().saw));
+        compare("the handler saw", seen(&row["handler_saw"]), seen(&saw));
+        let root = self.app.path().canonicalize().unwrap();
+        let got = got.replace(root.to_str().unwrap().trim_start_matches('/'), "{app root}");
+        let expected = received(&text("client_got"));
+        compare("the client got", expected, received(&got));
+        compare("then it was", vec![text("then")], vec![then]);
+        (!differences.is_empty()).then(|| differences.join("\n  "))
+    }
+}
+
+/// What the handler is told, and what it saw.
+#[derive(Default)]
+struct Told {
+    answers: Vec<Vec<Value>>,
+    is_early: bool,
+    saw: Vec<Value>,
+}
+
+#[derive(Default)]
+struct Handler(Mutex<Told>);
+
+impl Handler {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut reader = BufReader::with_capacity(1 << 16, &stream);
+        while self.answer(&stream, &mut reader).is_some() {}
+        // What was not read would make the end a reset: so it did in the recording.
+    }
+
+    /// None when the connection ends.
+    fn answer(&self, mut stream: &TcpStream, reader: &mut impl BufRead) -> Option<()> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if reader.read_until(b'\n', &mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let head = latin1(&head[..head.len() - 4]);
+        // The host's own question if the handler is there.
+        if head.starts_with("GET / ") {
+            return stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .ok();
+        }
+        let (parts, is_early) = {
+            let mut told = self.lock();
+            let heads = told.saw.iter().filter(|saw| saw.get("head").is_some());
+            let nth = heads.count().min(told.answers.len() - 1);
+            if told.is_early {
+                told.saw.push(json!({"head": head, "early": true}));
+            }
+            (told.answers[nth].clone(), told.is_early)
+        };
+        if !is_early {
+            let body = body(reader, &head)?;
+            let begin = latin1(&body[..body.len().min(BEGIN)]);
+            let saw = json!({"head": head, "body": begin, "size": body.len()});
+            self.lock().saw.push(saw);
+        }
+        for part in parts {
+            match part {
+                Value::String(word) if word == "close" => {
+                    return None;
+                }
+                Value::String(word) if word == "reset" => {
+                    SockRef::from(stream)
+                        .set_linger(Some(Duration::ZERO))
+                        .unwrap();
+                    return None;
+                }
+                Value::String(text) => stream.write_all(&latin1_bytes(&text)).ok()?,
+                Value::Number(seconds) => {
+                    thread::sleep(Duration::from_secs_f64(seconds.as_f64().unwrap()));
+                }
+                size => {
+                    let size = usize::try_from(size["size"].as_u64().unwrap()).unwrap();
+                    stream.write_all(&vec![b'z'; size]).ok()?;
+                }
+            }
+        }
+        if is_early {
+            let body = body(reader, &head)?;
+            self.lock().saw.push(json!({"late body": body.len()}));
+        }
+        Some(())
+    }
+}
+
+/// The body with its framing, if it is chunked.
+fn body(reader: &mut impl BufRead, head: &str) -> Option<Vec<u8>> {
+    let header = |name: &str| {
+        head.lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    };
+    let mut body = Vec::new();
+    if let Some(length) = header("content-length") {
+        let length = length.parse().ok()?;
+        let read = reader.take(length).read_to_end(&mut body).ok()?;
+        return (read as u64 == length).then_some(body);
+    } else if header("transfer-encoding").is_some() {
+        while !body.ends_with(b"0\r\n\r\n") {
+            if reader.read_until(b'\n', &mut body).ok()? == 0 {
+                return None;
+            }
+        }
+    }
+    Some(body)
+}
+
+/// Sends a request; gives all that came back and what became of the connection.
+fn exchange(port: u16, request: &[u8], body_bytes: u64) -> (String, String) {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(QUIET)).unwrap();
+    let sent_all = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut writer = &stream;
+            let piece = vec![b'b'; 1 << 16];
+            let mut left = body_bytes;
+            let mut result = writer.write_all(request);
+            while left > 0 && result.is_ok() {
+                let size = left.min(piece.len() as u64);
+                result = writer.write_all(&piece[..usize::try_from(size).unwrap()]);
+                left -= size;
+            }
+            result.is_ok()
+        });
+        let (got, then) = read(&stream, request);
+        if then != "open" {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        (got, then, sender.join().unwrap())
+    });
+    match sent_all {
+        (got, _, false) => (got, "closed while the body was sent".to_owned()),
+        (got, then, true) => (got, then.to_owned()),
+    }
+}
+
+fn read(mut stream: &TcpStream, request: &[u8]) -> (String, &'static str) {
+    let start = Instant::now();
+    let mut got = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    let is_head = request.starts_with(b"HEAD ");
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (latin1(&got), "closed"),
+            Ok(count) => got.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                return (latin1(&got), "reset");
+            }
+            Err(_) => {
+                // Nothing is awaited of what is no request yet.
+                let is_whole = messages(&latin1(&got), is_head).is_some_and(|m| !m.is_empty());
+                if is_whole || !request.contains(&b'\n') || start.elapsed() > LONG {
+                    return (latin1(&got), "open");
+                }
+            }
+        }
+    }
+}
+
+/// The answers in a text: head, and body without the framing of chunks. None if the last is not
+/// whole.
+fn messages(text: &str, is_head: bool) -> Option<Vec<(String, String)>> {
+    let mut messages = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (head, after) = rest.split_once("\r\n\r\n")?;
+        let lower = head.to_ascii_lowercase();
+        let mut body = String::new();
+        rest = after;
+        if is_head {
+        } else if lower.contains("transfer-encoding: chunked") {
+            loop {
+                let (size, after) = rest.split_once("\r\n")?;
+                let size = usize::from_str_radix(size, 16).ok()?;
+                body.push_str(after.get(..size)?);
+                rest = after.get(size + 2..)?;
+                if size == 0 {
+                    break;
+                }
+            }
+        } else if let Some((_, value)) = lower.split_once("content-length: ") {
+            let length = value.lines().next()?.parse().ok()?;
+            // The home page is cut in the recording.
+            if let Some(cut) = rest.strip_prefix("<!DOCTYPE html>{the rest") {
+                (body, rest) = (cut.to_owned(), "");
+            } else if rest.contains("{app root}") || rest.contains("{ms}") {
+                (body, rest) = (rest.to_owned(), "");
+            } else {
+                body = rest.get(..length)?.to_owned();
+                rest = &rest[length..];
+            }
+        }
+        messages.push((head.to_owned(), body));
+    }
+    Some(messages)
+}
+
+/// What the client got, in a form to compare.
+fn received(text: &str) -> Vec<String> {
+    let is_head = text.contains("\r\nContent-Length: ") && text.ends_with("\r\n\r\n");
+    let Some(messages) = messages(text, is_head) else {
+        // It was cut off.
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        return vec![comparable_head(head, true), format!("cut: {body}")];
+    };
+    messages
+        .into_iter()
+        .flat_map(|(head, body)| {
+            let is_home = head.to_ascii_lowercase().contains("text/html");
+            let body = if is_home {
+                String::new()
+            } else {
+                comparable(&body)
+            };
+            let has_length = !is_home && !body.contains('{');
+            [
+                comparable_head(&head, has_length || body.is_empty() && !is_home),
+                body,
+            ]
+        })
+        .collect()
+}
+
+/// Status and headers, in lower case and in order.
+fn comparable_head(head: &str, with_length: bool) -> String {
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let mut headers: Vec<String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .filter(|(name, _)| !matches!(name.as_str(), "server" | "date"))
+        .map(|(name, value)| match name.as_str() {
+            "content-length" if !with_length => "content-length".to_owned(),
+            _ => format!("{name}: {value}"),
+        })
+        .collect();
+    headers.sort();
+    format!("{status} {headers:?}")
+}
+
+/// What the handler saw, in a form to compare.
+fn seen(saw: &Value) -> Vec<String> {
+    saw.as_array()
+        .unwrap()
+        .iter()
+        .map(|request| {
+            let Some(head) = request["head"].as_str() else {
+                return request.to_string();
+            };
+            let head = comparable(&expand(head));
+            let mut lines = head.split("\r\n");
+            let first = lines.next().unwrap();
+            let mut headers: Vec<String> = lines
+                .map(|line| match line.split_once(':') {
+                    Some((name, value)) => format!("{}:{value}", name.to_ascii_lowercase()),
+                    None => line.to_owned(),
+                })
+                .collect();
+            headers.sort();
+            let mut body = expand(request["body"].as_str().unwrap_or_default());
+            let mut size = request["size"].to_string();
+            if head
+                .to_ascii_lowercase()
+                .contains("transfer-encoding: chunked")
+            {
+                size = "chunks".to_owned();
+                let whole = format!("transfer-encoding: chunked\r\n\r\n{body}");
+                body = messages(&whole, false).unwrap().remove(0).1;
+            }
+            format!("{first} {headers:?} {body:?} {size} {}", request["early"])
+        })
+        .collect()
+}
+
+/// Puts the recording's words for what varies.
+fn comparable(text: &str) -> String {
+    static PATTERNS: LazyLock<[(Regex, &str); 5]> = LazyLock::new(|| {
+        [
+            (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "{uuid}"),
+            (r"4\.1037\.0\.0", "{host version}"),
+            (r"127\.0\.0\.1:[0-9]+", "127.0.0.1:{handler port}"),
+            (r#""id":"[^"]*""#, r#""id":"{host id}""#),
+            (r#""processUptime":[0-9]+"#, r#""processUptime":{ms}"#),
+        ]
+        .map(|(pattern, word)| (Regex::new(pattern).unwrap(), word))
+    });
+    PATTERNS
+        .iter()
+        .fold(text.to_owned(), |text, (pattern, word)| {
+            pattern.replace_all(&text, *word).into_owned()
+        })
+}
+
+/// `{a*8000}` stands for 8000 times `a`.
+fn expand(text: &str) -> String {
+    static RUN: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\{(.)\*([0-9]+)\}(\.\.\.)?").unwrap());
+    RUN.replace_all(text, |found: &regex::Captures<'_>| {
+        found[1].repeat(found[2].parse().unwrap())
+    })
+    .into_owned()
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+fn latin1_bytes(text: &str) -> Vec<u8> {
+    text.chars()
+        .map(|char| u8::try_from(u32::from(char)).unwrap())
+        .collect()
+}
