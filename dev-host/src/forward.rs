@@ -271,20 +271,16 @@ impl Forwarder {
         self.in_time(connection.write.write_all(head.as_bytes()))
             .await?;
         // As .NET's client does, all is sent before any of the answer is looked at.
-        while has_body {
-            let piece = self
-                .in_time(body.piece())
-                .await
-                .map_err(|_| Failure::Lasting)?;
-            let is_last = piece.is_empty();
+        let mut is_sent = !has_body;
+        while !is_sent {
+            let piece = self.in_time(body.piece()).await;
+            let piece = piece.map_err(|_| Failure::Lasting)?;
+            is_sent = piece.is_empty();
             let piece = match request.length() {
                 Some(_) => piece,
                 None => chunk(&piece),
             };
             self.in_time(connection.write.write_all(&piece)).await?;
-            if is_last {
-                break;
-            }
         }
         match self.in_time(connection.reader.has_more()).await {
             Ok(true) => {}
