@@ -10,14 +10,15 @@ use test_support::app;
 
 #[test]
 fn proxying() {
-    conforms(&app(|_| {}));
+    conforms(&app(|_| {}), false);
 }
 
 #[test]
 fn forwarding() {
-    conforms(&app(|host| {
+    let app = app(|host| {
         host["customHandler"]["enableProxyingHttpRequest"] = false.into();
-    }));
+    });
+    conforms(&app, true);
 }
 
 #[test]
@@ -29,7 +30,7 @@ fn a_host_that_checks_no_key_is_found_out_and_left_as_it_was() {
     })
     .unwrap();
     let before = keys(&host);
-    let (summary, differences) = check(&host, false);
+    let (summary, differences) = check(&host, false, false);
     assert!(summary.differing > 30, "{summary:?}");
     assert_eq!(differences.len(), summary.differing);
     assert_ne!(summary.skipped, 0);
@@ -49,6 +50,7 @@ fn a_wrong_master_key_is_said_once() {
         url: host.url().to_owned(),
         master_key: "wrong".to_owned(),
         is_dev_host: true,
+        is_forwarding: false,
         patience: Duration::ZERO,
     };
     let mut differences = Vec::new();
@@ -71,10 +73,10 @@ fn options(app: &TempDir) -> Options {
     }
 }
 
-fn conforms(app: &TempDir) {
+fn conforms(app: &TempDir, is_forwarding: bool) {
     let host = dev_host::start(options(app)).unwrap();
     let before = keys(&host);
-    let (summary, differences) = check(&host, true);
+    let (summary, differences) = check(&host, true, is_forwarding);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert_eq!((summary.differing, summary.skipped), (0, 0));
     assert!(summary.passed > 100, "{summary:?}");
@@ -82,11 +84,12 @@ fn conforms(app: &TempDir) {
     host.stop().unwrap();
 }
 
-fn check(host: &Running, is_dev_host: bool) -> (Summary, Vec<String>) {
+fn check(host: &Running, is_dev_host: bool, is_forwarding: bool) -> (Summary, Vec<String>) {
     let target = Target {
         url: host.url().to_owned(),
         master_key: host.master_key(),
         is_dev_host,
+        is_forwarding,
         patience: Duration::ZERO,
     };
     let mut differences = Vec::new();

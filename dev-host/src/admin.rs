@@ -109,7 +109,7 @@ pub async fn answer(
                 ("host", ["systemkeys"]) => {
                     return Some(resource(request, 200, &json!({"keys": []})));
                 }
-                ("host", ["systemkeys", ..]) if matches!(method.as_str(), "GET" | "DELETE") => {
+                ("host", ["systemkeys", ..]) => {
                     return Some(Answer::empty(404));
                 }
                 _ => return Some(Answer::empty(403)),

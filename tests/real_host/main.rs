@@ -39,6 +39,7 @@ fn conforms(func: &str, handler: &Path) {
         url: format!("http://localhost:{}", host.port),
         master_key: host.master_key(),
         is_dev_host: false,
+        is_forwarding: false,
         patience: Duration::from_secs(90),
     };
     let mut differences = Vec::new();
