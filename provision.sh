@@ -1,14 +1,11 @@
 #!/usr/bin/env bash
 #
-# Brings the function to Azure and checks that it answers to its access key:
+# Brings the function to Azure, step by step: resource group, storage account and logs; the function
+# app; the package; the function key. At last it checks with real calls.
 #
-#   1. resource group and storage account      4. build and publish
-#   2. function app                            5. access key
-#   3. wait for the host                       6. check, with real calls
-#
-# Each step first looks whether it has been done, so the script can be run again at any time and
-# goes on from where it ended. No secret is given to a command as an argument, where `ps` shows it
-# to everybody on the machine, nor printed, nor written to a file.
+# It first looks what is there, so it can be run again at any time and goes on from where it ended.
+# No secret is given to a command as an argument, where `ps` shows it to everybody on the machine,
+# nor printed, nor written to a file.
 #
 # Runs on bash 3.2 (macOS) and later.
 
@@ -45,6 +42,8 @@ Usage: ./provision.sh [OPTION]...
   --key-name NAME        name of the access key      (PROVISION_KEY_NAME; $default_key_name)
   --key-file FILE        read the access key's value from FILE, or from standard input if FILE
                          is -                        (PROVISION_KEY_VALUE; $default_key_value)
+  --no-logs              leave out Application Insights, which can cost money
+  --update               build, publish and check an app that is there, and nothing else
   --dry-run              look at what is there, print what would be done, change nothing
   --delete               delete what this script has created, after asking
   --yes                  don't ask
@@ -64,13 +63,14 @@ default_key_name=default
 # The walkthrough's own, published in its text.
 default_key_value=d0c5atM1cr0s0ft
 
+# The first version of func that takes the worker runtime from the environment.
+oldest_func=4.0.6821
 # Marks what this script has created, so that it deletes nothing else.
 tag_name=created-by
 tag_value=random-number-provision.sh
-# How often a running instance can refuse a key just set, when it is asked each 5 s: it looks for
-# new keys at most once a minute (`SecretManager` in Azure/azure-functions-host). Twice that.
+# How often a key just set may be refused, asked each 5 s: for two minutes. An instance looks for
+# new keys at most once a minute (`SecretManager` in Azure/azure-functions-host).
 stale_keys=24
-step_count=6
 
 main() {
   read_arguments "$@"
@@ -81,25 +81,25 @@ main() {
   trap 'interrupted 130' INT
   trap 'interrupted 143' TERM
 
+  cd "$(dirname "${BASH_SOURCE[0]}")"
+  check_prerequisites
+  derive_names
   if $delete; then
-    check_tools_for_delete
-    derive_names
     delete_all
     return
   fi
-  cd "$(dirname "${BASH_SOURCE[0]}")"
-  [[ -f $function_name/function.json ]] ||
-    refuse "there is no $function_name/function.json: in provision.sh, set function_name to the" \
-      "name of the function's folder"
-  check_prerequisites
-  derive_names
   announce
-  step 'Resource group and storage account' create_storage
-  step 'Function app' create_app
-  step 'Wait for the host' await_host
-  step 'Build and publish' publish
-  step 'Access key' assign_key
-  step 'Check' check_endpoint
+  if $update; then
+    step 'Function app' find_app_to_update
+  else
+    step 'Resource group, storage account, logs' prepare
+    step 'Function app' create_app
+    step 'Wait for the host' await_host 'wait until the app is running and its host answers'
+  fi
+  step 'Build and publish' publish \
+    "run: ./build.sh, and func azure functionapp publish $app --subscription $subscription"
+  $update || step 'Access key' assign_key "set the key $key_name of the function $function_name"
+  step 'Check' check_endpoint 'call the function without a key, a wrong one, the right one'
   sum_up
 }
 
@@ -108,67 +108,54 @@ main() {
 read_arguments() {
   # The commands that this script starts have no business with the key: what they get in their
   # environment, others can read in /proc. Not even if a variable of that name was exported.
-  unset key_value master_key http_body answer
+  unset key_value master_key http_body answer token
   key_value=${PROVISION_KEY_VALUE-$default_key_value}
   unset PROVISION_KEY_VALUE
 
   # random-number for RandomNumber. A group's name has 90 characters at most.
-  name_in_words=$(printf %s "$function_name" |
-    LC_ALL=C sed -e 's/\([a-z0-9]\)\([A-Z]\)/\1-\2/g' -e 's/[_-][_-]*/-/g' |
-    tr '[:upper:]' '[:lower:]')
+  name_in_words=$(lower "$(printf %s "$function_name" |
+    LC_ALL=C sed -e 's/\([a-z0-9]\)\([A-Z]\)/\1-\2/g' -e 's/[_-][_-]*/-/g')")
   default_group=rg-${name_in_words:0:87}
 
   subscription=${PROVISION_SUBSCRIPTION-}
-  group=${PROVISION_RESOURCE_GROUP-$default_group}
+  resource_group=${PROVISION_RESOURCE_GROUP-$default_group}
   location=${PROVISION_LOCATION-$default_location}
   plan=${PROVISION_PLAN-flex}
   app=${PROVISION_APP-}
   storage=${PROVISION_STORAGE-}
   key_name=${PROVISION_KEY_NAME-$default_key_name}
   timeout=${PROVISION_TIMEOUT-$default_timeout}
-  local key_file=''
-  key_origin=PROVISION_KEY_VALUE
-  dry_run=false delete=false yes=false
+  dry_run=false delete=false update=false no_logs=false yes=false
+  local option key_file
   while [[ $# -gt 0 ]]; do
+    # --key-name sets $key_name, and so on.
+    option=${1#--}
+    option=${option//-/_}
     case $1 in
       --subscription | --resource-group | --location | --plan | --app | --storage | \
         --key-name | --key-file)
         [[ $# -ge 2 ]] || refuse "$1 needs a value; ./provision.sh --help lists the options"
+        printf -v "$option" %s "$2"
+        shift
         ;;
-    esac
-    case $1 in
-      --subscription) subscription=$2 ;;
-      --resource-group) group=$2 ;;
-      --location) location=$2 ;;
-      --plan) plan=$2 ;;
-      --app) app=$2 ;;
-      --storage) storage=$2 ;;
-      --key-name) key_name=$2 ;;
-      --key-file) key_file=$2 key_origin="--key-file '$2'" ;;
-      --dry-run) dry_run=true ;;
-      --delete) delete=true ;;
-      --yes) yes=true ;;
-      --help | -h)
-        usage
-        exit
-        ;;
+      --no-logs | --update | --dry-run | --delete | --yes) printf -v "$option" true ;;
+      --help | -h) usage && exit ;;
       *) refuse "unknown option '$1'; ./provision.sh --help lists the options" ;;
     esac
-    case $1 in
-      --dry-run | --delete | --yes) shift ;;
-      *) shift 2 ;;
-    esac
+    shift
   done
+  group=$resource_group
 
-  if [[ $key_origin != PROVISION_KEY_VALUE ]]; then
+  key_origin=PROVISION_KEY_VALUE
+  if [[ -n ${key_file+given} ]]; then
+    key_origin="--key-file '$key_file'"
     [[ $key_file != - ]] || key_file=/dev/stdin
     # The substitution drops the newline that editors put at the end of a file.
     key_value=$(cat -- "$key_file" 2>/dev/null) ||
-      refuse "$key_origin can't be read: give a file with the access key's value, or - for" \
-        'standard input'
+      refuse "$key_origin can't be read: give a file with the access key's value, or -"
   fi
   # As Azure writes it: "West US 2" is westus2.
-  location=$(printf %s "$location" | tr '[:upper:]' '[:lower:]' | tr -d ' ')
+  location=$(lower "${location// /}")
 }
 
 # What Azure would refuse halfway through is refused before anything is created.
@@ -182,20 +169,16 @@ check_arguments() {
   [[ -z $storage || $storage =~ ^[a-z0-9]{3,24}$ ]] ||
     refuse "storage account '$storage': give 3 to 24 lower-case letters and digits"
   [[ -z $app || $app =~ ^[A-Za-z0-9][A-Za-z0-9-]{0,58}[A-Za-z0-9]$ ]] ||
-    refuse "function app '$app': give 2 to 60 letters, digits and hyphens, with no hyphen at" \
-      'either end'
+    refuse "function app '$app': give 2 to 60 letters, digits and hyphens, no hyphen at either end"
   [[ $location =~ ^[a-z0-9]+$ ]] ||
     refuse "location '$location': give a name out of 'az account list-locations'"
-  [[ $plan == flex || $plan == consumption ]] ||
-    refuse "plan '$plan': give flex or consumption"
+  [[ $plan == flex || $plan == consumption ]] || refuse "plan '$plan': give flex or consumption"
   [[ $key_name =~ ^[A-Za-z0-9][A-Za-z0-9-]{0,126}$ ]] ||
-    refuse "key name '$key_name': give 1 to 127 letters, digits and hyphens, with no hyphen" \
-      'at the beginning'
+    refuse "key name '$key_name': give 1 to 127 letters, digits and hyphens, not a hyphen first"
   [[ $timeout =~ ^[1-9][0-9]{0,4}$ ]] ||
     refuse "PROVISION_TIMEOUT is '$timeout': give seconds, from 1 to 99999"
   [[ -n $key_value ]] ||
-    refuse "$key_origin is empty: give the access key's value, or leave it out for" \
-      "the walkthrough's"
+    refuse "$key_origin is empty: give the access key's value, or leave it out"
   # A key travels in a header, which holds one line, has no agreed encoding beyond ASCII and
   # loses the spaces at its ends. The value itself is not shown.
   [[ $key_value =~ ^[!-~]([\ -~]*[!-~])?$ ]] ||
@@ -205,85 +188,66 @@ check_arguments() {
 
 # --- Prerequisites ------------------------------------------------------------------------------
 
-# Looks for everything the steps need, and names all that is missing at once.
+# Looks for everything that is needed, and names all that is missing at once.
 check_prerequisites() {
-  local version
-  missing=''
-  need_azure_cli
-  if ! has func; then
-    lacks 'func, the Azure Functions Core Tools' "$(how_to_install func)"
-  elif ! version=$(func --version 2>&1) || [[ $version != 4.* ]]; then
-    lacks "func of version 4 (this one says: ${version%%$'\n'*})" "$(how_to_install func)"
+  local version missing=''
+  if has az; then need_login; else lacks 'az, the Azure CLI' "$(how_to_install az)"; fi
+  if ! $delete; then
+    [[ -f $function_name/function.json ]] ||
+      refuse "there is no $function_name/function.json: in provision.sh, set function_name to" \
+        "the name of the function's folder"
+    if ! has func; then
+      lacks 'func, the Azure Functions Core Tools' "$(how_to_install func)"
+    else
+      # It may print more before its version.
+      version=$(func --version 2>&1 | tail -n 1) || true
+      [[ $(as_number "$version") -ge $(as_number "$oldest_func") ]] ||
+        lacks "func $oldest_func or newer (this one says: $version)" "$(how_to_install newer-func)"
+    fi
+    has curl || lacks curl 'sudo apt-get install curl'
+    has cargo || lacks 'cargo, of Rust' \
+      "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
   fi
-  has curl || lacks curl "$(how_to_install curl)"
-  has cargo || lacks 'cargo, of Rust' \
-    "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
-  if has az && need_subscription; then
-    need_location
-  fi
-  refuse_if_anything_is_missing
-}
-
-check_tools_for_delete() {
-  missing=''
-  need_azure_cli
-  ! has az || need_subscription || true
-  refuse_if_anything_is_missing
-}
-
-refuse_if_anything_is_missing() {
   [[ -z $missing ]] || refuse "not ready; nothing was changed. What is missing:$missing"
 }
 
-need_azure_cli() {
-  has az || lacks 'az, the Azure CLI' "$(how_to_install az)"
+# Of a version such as 4.0.6821, or what begins like that.
+as_number() {
+  local major minor patch
+  IFS=. read -r major minor patch <<<"${1%%[!0-9.]*}"
+  echo "$(((major * 1000 + minor) * 1000000 + ${patch%%.*}))"
 }
 
-need_subscription() {
-  local id
-  # A name becomes an id here, for it is the id that names are derived from.
-  if ! id=$(azure account show ${subscription:+--subscription "$subscription"} \
-    --query id --output tsv); then
-    case $(said) in
-      *'az login'*) lacks 'being signed in to Azure' 'az login' ;;
-      *) lacks "the subscription '$subscription' ($(said))" 'az account list --output table' ;;
-    esac
-    return 1
-  fi
-  subscription=$id
+need_login() {
+  get_token && return
+  case $(said) in
+    *'az login'*) lacks 'being signed in to Azure' 'az login' ;;
+    *) lacks "the subscription '$subscription' ($(said))" 'az account list --output table' ;;
+  esac
 }
 
-need_location() {
-  local list='list-consumption-locations' locations
-  [[ $plan != flex ]] || list='list-flexconsumption-locations'
-  if ! locations=$(azure functionapp "$list" --subscription "$subscription" \
-    --query '[].name' --output tsv); then
-    lacks "an answer of Azure to 'az functionapp $list' ($(said))" 'az login'
-  elif ! printf '%s\n' "$locations" | tr '[:upper:]' '[:lower:]' | tr -d ' ' |
-    grep -Fqx -- "$location"; then
-    lacks "a location that offers the plan $plan ('$location' does not)" \
-      "az functionapp $list --output table"
-  fi
+# The access token is for func, and tells whether the login still holds. A subscription's name
+# becomes an id, for it is the id that names are derived from.
+get_token() {
+  token=$(azure account get-access-token ${subscription:+--subscription "$subscription"} \
+    --query '[[subscription, expires_on, accessToken]]' --output tsv) || return 1
+  subscription=${token%%$'\t'*}
+  token=${token#*$'\t'}
+  token_expires=${token%%$'\t'*}
+  token=${token#*$'\t'}
 }
 
 has() { command -v "$1" >/dev/null; }
 
-lacks() {
-  missing+=$'\n'"  - $1"$'\n'"    mend it with: $2"
-}
+lacks() { missing+=$'\n'"  - $1"$'\n'"    mend it with: $2"; }
 
 how_to_install() {
-  local kernel
-  kernel=$(uname -s)
-  case $kernel:$1 in
+  case $(uname -s):$1 in
     Darwin:az) echo 'brew install azure-cli' ;;
-    Darwin:func)
-      echo 'brew tap azure/functions && brew install azure-functions-core-tools@4'
-      ;;
-    Darwin:curl) echo 'brew install curl' ;;
+    Darwin:func) echo 'brew tap azure/functions && brew install azure-functions-core-tools@4' ;;
+    Darwin:newer-func) echo 'brew upgrade azure-functions-core-tools@4' ;;
     *:az) echo 'curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash' ;;
-    *:func) echo 'npm install --global azure-functions-core-tools@4' ;;
-    *:curl) echo 'sudo apt-get install curl' ;;
+    *) echo 'npm install --global azure-functions-core-tools@4' ;;
   esac
 }
 
@@ -296,30 +260,31 @@ derive_names() {
   # What --delete has to be told again.
   given_names=${app:+ --app $app}${storage:+ --storage $storage}
   # Azure takes Group and group for the same.
-  hash=$(short_hash "$(printf %s "$from" | tr '[:upper:]' '[:lower:]')")
+  hash=$(short_hash "$(lower "$from")")
   # Of at most 60 characters and of at most 24, along with the 10 of the hash.
   app=${app:-${words%-}-$hash}
   storage=${storage:-${letters:0:14}$hash}
-  # Left to itself, az makes another one up at each attempt. It can't be named after the app,
-  # whose name can be longer and have letters that a container's can't.
-  container=app-package-$(short_hash "$(printf %s "$app" | tr '[:upper:]' '[:lower:]')")
+  # Not named after the app itself, whose name can be too long or too short for these.
+  hash=$(short_hash "$(lower "$app")")
+  container=app-package-$hash
+  # Both the Log Analytics workspace and the Application Insights component.
+  logs=logs-$hash
+  group_id=/subscriptions/$subscription/resourceGroups/$group
+  component_id=$group_id/providers/Microsoft.Insights/components/$logs
+  app_id=$group_id/providers/Microsoft.Web/sites/$app
+  show_app=(resource show --ids "$app_id" --api-version 2024-04-01 --query
+    "[[properties.state, properties.defaultHostName, properties.sku, tags.\"$tag_name\"]]")
 }
 
 short_hash() {
   local sum
-  if has sha256sum; then
-    sum=$(printf %s "$1" | sha256sum)
-  else
-    sum=$(printf %s "$1" | shasum -a 256)
-  fi
+  sum=$(printf %s "$1" | if has sha256sum; then sha256sum; else shasum -a 256; fi)
   printf %s "${sum:0:10}"
 }
 
 announce() {
-  local mode=''
-  ! $dry_run || mode=' (dry run: nothing is changed)'
   cat <<SUMMARY
-$function_name in Azure$mode
+$function_name in Azure$(! $dry_run || echo ' (dry run: nothing is changed)')
   subscription     $subscription
   resource group   $group
   location         $location
@@ -329,150 +294,162 @@ $function_name in Azure$mode
 SUMMARY
 }
 
-# --- Step 1: resource group and storage account -------------------------------------------------
+# --- Step 1: resource group, storage account, logs ----------------------------------------------
 
-create_storage() {
-  created_group=true
-  if exists group show --name "$group" --query "tags.\"$tag_name\""; then
-    [[ $answer == "$tag_value" ]] || created_group=false
+prepare() {
+  group_was_there=false group_is_ours=true app_is_there=false
+  if settles "resource group $group" group show --name "$group" \
+    --query "[[properties.provisioningState, tags.\"$tag_name\"]]"; then
+    group_was_there=true
+    [[ $answer == *$'\t'"$tag_value" ]] || group_is_ours=false
     say "resource group $group is there"
-  else
-    change 'creating the resource group' \
-      group create --name "$group" --location "$location" --tags "$tag_name=$tag_value"
+    ! find_app || app_is_there=true
   fi
+  ! $app_is_there || return 0
+  check_location
+  $group_was_there || change 'creating the resource group' \
+    group create --name "$group" --location "$location" --tags "$tag_name=$tag_value"
 
-  if exists storage account show --name "$storage" --resource-group "$group"; then
+  # The workspace first: it goes on being made for some seconds (100, 102 of the recordings).
+  $no_logs || change 'creating the Log Analytics workspace' monitor log-analytics workspace create \
+    --workspace-name "$logs" --resource-group "$group" --location "$location" \
+    --tags "$tag_name=$tag_value"
+  if $group_was_there && settles "storage account $storage" storage account show \
+    --name "$storage" --resource-group "$group" --query '[[provisioningState]]'; then
     say "storage account $storage is there"
   else
-    hint='If the name is taken, give another one with --storage: it is unique in all of Azure.'
     change 'creating the storage account' \
       storage account create --name "$storage" --resource-group "$group" \
-      --location "$location" --sku Standard_LRS --kind StorageV2 --https-only true \
-      --min-tls-version TLS1_2 --allow-blob-public-access false \
-      --tags "$tag_name=$tag_value"
+      --location "$location" --tags "$tag_name=$tag_value" --sku Standard_LRS --kind StorageV2 \
+      --https-only true --min-tls-version TLS1_2 --allow-blob-public-access false
   fi
+  # Nothing changes if it is there.
+  [[ $plan != flex ]] || change 'creating the container for the deployment' \
+    storage container-rm create --name "$container" \
+    --storage-account "$storage" --resource-group "$group"
 
-  if [[ $plan == flex ]]; then
-    if exists storage container-rm show --name "$container" \
-      --storage-account "$storage" --resource-group "$group"; then
-      say "container $container is there"
-    else
-      change 'creating the container for the deployment' \
-        storage container-rm create --name "$container" \
-        --storage-account "$storage" --resource-group "$group"
-    fi
-  fi
+  # Its own command is not in az itself, but in an extension.
+  $no_logs || change 'creating the Application Insights component' resource create \
+    --id "$component_id" --api-version 2020-02-02 --is-full-object --properties "{
+    \"location\": \"$location\", \"tags\": {\"$tag_name\": \"$tag_value\"}, \"kind\": \"web\",
+    \"properties\": {\"Application_Type\": \"web\", \"WorkspaceResourceId\":
+    \"$group_id/providers/Microsoft.OperationalInsights/workspaces/$logs\"}}"
+}
+
+check_location() {
+  local list='list-consumption-locations' locations
+  [[ $plan != flex ]] || list='list-flexconsumption-locations'
+  locations=$(azure functionapp "$list" --subscription "$subscription" \
+    --query '[].name' --output tsv) || failed "asking for the locations of the plan $plan"
+  lower "${locations// /}" | grep -Fqx -- "$location" ||
+    fail "the location $location does not offer the plan $plan; nothing was changed. These do:" \
+      "az functionapp $list --output table"
+}
+
+# The app, if it is there. Not by `az functionapp show`, which asks for much more.
+find_app() {
+  local origin
+  exists "${show_app[@]}" || return 1
+  IFS=$'\t' read -r state host its_plan origin <<<"$answer"
+  # Publishing would replace the code of somebody else's app.
+  [[ $origin == "$tag_value" ]] ||
+    fail "function app $app is there, but was not created by this script: give another name" \
+      'with --app'
+}
+
+# The key that is set is the one to check with.
+find_app_to_update() {
+  find_app || fail "there is no function app $app in the resource group $group: leave --update out"
+  say "function app $app is there"
+  ! $dry_run || return 0
+  key_value=$(azure rest --method post --output tsv --query "\"$key_name\"" \
+    --url "$app_id/functions/$function_name/listkeys?api-version=2024-04-01") ||
+    failed "asking for the key $key_name"
+  [[ -n $key_value ]] || fail "the function has no key $key_name: give another name with --key-name"
 }
 
 # --- Step 2: function app -----------------------------------------------------------------------
 
 create_app() {
-  if exists functionapp show --name "$app" --resource-group "$group" \
-    --query "[[tags.\"$tag_name\", properties.sku]]"; then
-    # Publishing would replace the code of somebody else's app.
-    [[ $answer == "$tag_value"$'\t'* ]] ||
-      fail "function app $app is there, but was not created by this script: give another" \
-        'name with --app'
+  if $app_is_there; then
     say "function app $app is there"
-    # The Azure CLI shows this property of an app on Flex Consumption only.
-    local its_plan=consumption
-    [[ $answer != *$'\t'FlexConsumption ]] || its_plan=flex
-    [[ $plan == "$its_plan" ]] ||
+    [[ $plan:$its_plan == flex:FlexConsumption || $plan:$its_plan == consumption:Dynamic ]] ||
       say "it stays on its plan, which is not $plan: to change that, delete the app first"
+    check_logs
     return
   fi
-  settle_empty_plans
+  ! $group_is_ours || ! $group_was_there || [[ $plan != flex ]] || delete_empty_plans
 
-  hint='If the name is taken, give another one with --app: it can be unique in all of Azure.'
-  local plan_options
+  local plan_options logs_options=(--disable-app-insights true)
+  $no_logs || logs_options=(--app-insights "$logs")
   if [[ $plan == flex ]]; then
-    plan_options=(--flexconsumption-location "$location" --runtime-version 1.0
+    plan_options=(--flexconsumption-location "$location"
       --deployment-storage-container-name "$container")
   else
     plan_options=(--consumption-plan-location "$location" --os-type Linux
       --functions-version 4)
   fi
-  # Application Insights would bring a workspace in a resource group of its own, which would
-  # outlive --delete.
-  change 'creating the function app' \
-    functionapp create --name "$app" --resource-group "$group" \
-    --storage-account "$storage" --runtime custom "${plan_options[@]}" \
-    --https-only true --disable-app-insights true --tags "$tag_name=$tag_value"
-  unset plans_before
+  creating_app=true
+  change 'creating the function app' functionapp create --name "$app" --resource-group "$group" \
+    --storage-account "$storage" --runtime custom "${plan_options[@]}" "${logs_options[@]}" \
+    --https-only true --tags "$tag_name=$tag_value" --query \
+    '[[state || properties.state, defaultHostName || properties.defaultHostName]]'
+  creating_app=false
+  ! $dry_run || return 0
+  IFS=$'\t' read -r state host <<<"$answer"
+  check_logs
 }
 
-# `az functionapp create` makes a Flex Consumption plan with a name of its own before it makes the
-# app, and leaves it behind if it is interrupted in between. A Flex Consumption plan is for one
-# app only and of no use without.
-settle_empty_plans() {
-  local name
-  [[ $plan == flex ]] || return 0
-  exists "${list_empty_plans[@]}" --resource-group "$group" || return 0
-  if ! $created_group; then
-    # In a group that others use, an empty plan may be somebody's app in the making. One that is
-    # left by this run is named at its end.
-    plans_before=$answer
-    return
+# Reads back whether the app sends its logs anywhere: nothing else would ever tell.
+check_logs() {
+  has_logs=$(azure rest --method post --output tsv \
+    --query "contains(keys(properties), 'APPLICATIONINSIGHTS_CONNECTION_STRING')" \
+    --url "$app_id/config/appsettings/list?api-version=2024-04-01") ||
+    failed 'reading the settings of the app'
+  has_logs=$(lower "$has_logs")
+  if ! $has_logs && ! $no_logs; then
+    say 'it has no logs, and nothing is changed of an app that is there: connect Application' \
+      'Insights in the portal, or delete the app and run this again'
+  elif $has_logs && $no_logs; then
+    say 'its logs stay: --no-logs is for an app that is not there yet'
   fi
+}
+
+# `az functionapp create` makes a Flex Consumption plan before the app, and leaves it behind if it
+# is interrupted in between. In a group of others it may be for somebody's app in the making.
+delete_empty_plans() {
+  local name
+  exists functionapp plan list --resource-group "$group" --query "$empty_plans" || return 0
   for name in $answer; do
     change "deleting plan $name, left by an interrupted run" \
       functionapp plan delete --name "$name" --resource-group "$group" --yes
   done
 }
 
-list_empty_plans=(functionapp plan list
-  --query "[?sku.tier=='FlexConsumption' && numberOfSites==\`0\`].name")
-
-# For a run that ends while the app is being created in a group that others use: nothing else would
-# ever tell of a plan that it leaves there.
-name_plans_left() {
-  [[ -n ${plans_before+set} ]] || return 0
-  local before=$plans_before where="--resource-group '$group' --subscription $subscription"
-  local name left
-  unset plans_before
-  if ! left=$(azure "${list_empty_plans[@]}" --resource-group "$group" \
-    --subscription "$subscription" --output tsv); then
-    echo 'provision.sh: a plan without an app may be left; look with:' \
-      "az functionapp plan list $where --output table" >&2
-    return
-  fi
-  for name in $left; do
-    # The Azure CLI's own way of naming plans.
-    [[ $name == ASP-* && $'\n'$before$'\n' != *$'\n'"$name"$'\n'* ]] || continue
-    printf 'provision.sh: the plan %s is left without an app; delete it with: %s\n' \
-      "$name" "az functionapp plan delete --name $name $where" >&2
-  done
-}
+empty_plans="[?sku.tier=='FlexConsumption' && to_string(numberOfSites)=='0'].name"
 
 # --- Step 3: wait for the host ------------------------------------------------------------------
 
 await_host() {
-  if $dry_run; then
-    say 'would wait until the app is running and its host answers'
-    return
-  fi
-  local deadline=$((SECONDS + timeout)) state=unknown
-  host=''
+  local deadline=$((SECONDS + timeout))
   start_ticker 'waiting for the host'
   while :; do
-    # Not by `az functionapp show`, which asks for much more.
-    if state=$(azure rest --method get --url "$(app_id)?api-version=2024-04-01" \
-      --output tsv --query '[[properties.state, properties.defaultHostName]]'); then
-      # The host name can carry a random part and a region: it is Azure's to say.
-      IFS=$'\t' read -r state host <<<"$state"
-      if [[ $state == Running && -n $host ]]; then
-        request GET "https://$host/"
-        # Any answer will do: what stands at the root is of no interest.
-        [[ $http_status == 000 ]] || break
-      fi
-    else
-      ! refused_for_good || fail 'the state of the app is not to be had:' "$(said)"
-      state=unknown
+    # The host name can carry a random part and a region: it is Azure's to say.
+    if [[ $state == Running ]]; then
+      request GET "https://$host/"
+      # Any answer will do: what stands at the root is of no interest.
+      [[ $http_status == 000 ]] || break
     fi
     [[ $SECONDS -lt $deadline ]] ||
       fail "the host does not answer after $timeout s (state of the app: $state; URL:" \
         "https://$host/)" "$(said)"
     sleep 5
+    if answer=$(azure "${show_app[@]}" --output tsv); then
+      IFS=$'\t' read -r state host _ <<<"$answer"
+    else
+      judge || failed 'asking for the state of the app'
+      state=unknown
+    fi
   done
   stop_ticker
   say "https://$host answers"
@@ -481,59 +458,43 @@ await_host() {
 # --- Step 4: build and publish ------------------------------------------------------------------
 
 publish() {
-  if $dry_run; then
-    say 'would run: ./build.sh'
-    say "would run: FUNCTIONS_WORKER_RUNTIME=custom func azure functionapp publish $app" \
-      "--subscription $subscription"
-    return
-  fi
   patiently 'building' ./build.sh || fail './build.sh failed:' "$(said)"
   say 'built'
+  # Publishing replaces the whole package, so another attempt can do no harm.
+  insist 'publishing' run_func || failed 'func azure functionapp publish'
+  say 'published'
+}
 
-  # Publishing replaces the whole package, so a second attempt can do no harm.
-  local attempt
-  for attempt in 1 2 3; do
-    # A fresh clone has no local.settings.json to tell func the worker runtime.
-    if patiently 'publishing' env FUNCTIONS_WORKER_RUNTIME=custom \
-      func azure functionapp publish "$app" --subscription "$subscription"; then
-      say 'published'
-      return
-    fi
-    [[ $attempt -lt 3 ]] || fail "func azure functionapp publish failed $attempt times:" \
-      "$(said)"
-    say "publishing failed, trying again: $(said | tail -n 1)"
-    sleep 10
-  done
+# The token by standard input: left to itself, func takes one for the tenant of az's default
+# subscription. A fresh clone has no local.settings.json to tell func the worker runtime.
+run_func() {
+  [[ $token_expires -gt $(($(date +%s) + 600)) ]] || get_token || return 1
+  printf %s "$token" | FUNCTIONS_WORKER_RUNTIME=custom func azure functionapp publish "$app" \
+    --subscription "$subscription" --access-token-stdin
 }
 
 # --- Step 5: access key -------------------------------------------------------------------------
 
-# By the Key Management API: the command of the Azure CLI takes the key's value as an argument.
+# Not by the Azure CLI, which takes the key's value as an argument.
 assign_key() {
-  local url=https://${host-}/admin/functions/$function_name/keys/$key_name
-  if $dry_run; then
-    say "would set the key $key_name of the function $function_name"
-    return
-  fi
-  local deadline=$((SECONDS + timeout))
+  local url deadline=$((SECONDS + timeout))
+  # In lower case, the name of the function works on every host.
+  url=https://$host/admin/functions/$(lower "$function_name")/keys/$key_name
+  http_status=none master_key=''
   start_ticker 'setting the access key'
-  get_master_key "$deadline"
   while :; do
-    request PUT "$url" "$master_key" \
-      "{\"name\":\"$key_name\",\"value\":\"$(quoted "$key_value")\"}"
+    if [[ -n $master_key ]] || get_master_key; then
+      request PUT "$url" "$master_key" \
+        "{\"name\":\"$key_name\",\"value\":\"$(quoted "$key_value")\"}"
+    fi
     case $http_status in
       200 | 201) break ;;
       400)
-        fail "the host refuses this value for the key $key_name (status 400)." \
-          "A host that asks for strict identifiable secrets takes only keys with" \
-          "Azure's checksum: turn its feature flag off, or have Azure generate a key" \
-          "in the portal (Functions, $function_name, Function Keys) and use that one."
+        fail "the host refuses this value for the key $key_name (status 400): it may ask for" \
+          "Azure's checksum. Generate one in the portal (Functions, $function_name, Function Keys)."
         ;;
-      401)
-        fail 'the host refuses the master key (status 401): it may just have been' \
-          'renewed. Run this again.'
-        ;;
-      000 | 404 | 5??) ;; # The host restarts with what has been published.
+      401) fail 'the host refuses the master key (status 401): it may be new. Run this again.' ;;
+      none | 000 | 404 | 5??) ;; # The host restarts with what has been published.
       *) fail "the host answers status $http_status to the key $key_name" ;;
     esac
     [[ $SECONDS -lt $deadline ]] ||
@@ -546,35 +507,17 @@ assign_key() {
   say "the key $key_name is set"
 }
 
-# Resource Manager asks the host, and the host may be restarting: then it refuses, or answers
-# without a key.
+# Resource Manager has it from the host, and gives none while that restarts.
 get_master_key() {
-  local deadline=$1
-  while :; do
-    if master_key=$(azure rest --method post --output tsv --query masterKey --url \
-      "$(app_id)/host/default/listkeys?api-version=2024-04-01"); then
-      [[ -z $master_key || $master_key == None ]] || break
-    elif refused_for_good; then
-      fail 'no master key:' "$(said)"
-    fi
-    [[ $SECONDS -lt $deadline ]] ||
-      fail "Azure gives no master key after $timeout s" "$(said)"
-    sleep 5
-  done
-}
-
-app_id() {
-  printf %s "/subscriptions/$subscription/resourceGroups/$group"
-  printf %s "/providers/Microsoft.Web/sites/$app"
+  master_key=$(azure rest --method post --output tsv --query masterKey \
+    --url "$app_id/host/default/listkeys?api-version=2024-04-01") ||
+    judge || failed 'asking for the master key'
+  [[ -n $master_key ]]
 }
 
 # --- Step 6: check ------------------------------------------------------------------------------
 
 check_endpoint() {
-  if $dry_run; then
-    say 'would call the function without a key, with a wrong one, and with the right one'
-    return
-  fi
   url=https://$host/api/$function_name
   start_ticker 'calling the function'
   expect 401 'without a key' "$url" ''
@@ -593,42 +536,39 @@ expect() {
     case $http_status in
       # The host may restart still, or once more.
       000 | 404 | 5??) [[ $SECONDS -lt $deadline ]] || break ;;
-      401)
-        refusals=$((refusals + 1))
-        [[ $refusals -lt $stale_keys && $SECONDS -lt $deadline ]] || break
-        ;;
+      401) [[ $((refusals += 1)) -lt $stale_keys && $SECONDS -lt $deadline ]] || break ;;
       *) break ;;
     esac
     sleep 5
   done
-  [[ $refusals -eq 0 || $http_status != 401 ]] ||
-    hint='The host has not taken the key up: run this again, or restart the app in the portal.'
+  [[ $http_status != 401 || $1 == 401 ]] || fail "the function called $2 answers status 401." \
+    'The host has not taken the key up: run this again, or restart the app in the portal.'
   [[ $http_status == "$1" ]] ||
-    fail "the function called $2 answers status $http_status, not $1" "$(said)" "${hint-}"
-  if [[ $1 == 200 ]]; then
-    [[ $http_body =~ $check_answer ]] ||
-      fail "the function called $2 answers '$http_body', which does not match $check_answer"
-    say "$2: $1, $http_body"
-  else
-    say "$2: $1"
-  fi
+    fail "the function called $2 answers status $http_status, not $1" "$(said)"
+  [[ $1 == 200 ]] || http_body=''
+  [[ $1 != 200 || $http_body =~ $check_answer ]] ||
+    fail "the function called $2 answers '$http_body', which does not match $check_answer"
+  say "$2: $1${http_body:+, $http_body}"
 }
 
 sum_up() {
-  if $dry_run; then
-    printf '\nNothing was changed.\n'
-    return
-  fi
-  local show_key call='curl --header @-'
+  ! $dry_run || { printf '\nNothing was changed.\n' && return; }
+  local show_key logs_are call='curl --header @-'
   [[ ${#check_options[@]} -eq 0 ]] || call+=$(printf ' %q' "${check_options[@]}")
   show_key="az functionapp function keys list --subscription $subscription"
   show_key+=" --resource-group '$group' --name $app --function-name $function_name"
   show_key+=" --query '\"$key_name\"' --output tsv"
+  logs_are='It has no logs.'
+  ! ${has_logs-false} ||
+    logs_are='Its logs are in Application Insights and can cost money: see docs/deployment.md'
+  ! $update || logs_are='Nothing else was changed.'
   cat <<SUMMARY
 
 Done in $SECONDS s. The function is at
 
   $url
+
+$logs_are
 
 Its access key is printed by
 
@@ -648,50 +588,61 @@ SUMMARY
 # --- Delete -------------------------------------------------------------------------------------
 
 delete_all() {
-  if ! exists group show --name "$group" --query "tags.\"$tag_name\""; then
+  if ! exists group show --name "$group" \
+    --query "[[properties.provisioningState, tags.\"$tag_name\"]]"; then
     echo "Nothing to delete: there is no resource group $group."
-  elif [[ $answer == "$tag_value" ]]; then
+  elif [[ $answer == Deleting$'\t'* ]]; then
+    echo "The resource group $group is being deleted already."
+  elif [[ $answer == *$'\t'"$tag_value" ]]; then
     exists resource list --resource-group "$group" --query '[].[type, name]'
     confirm "the resource group $group and all that is in it:" "$answer"
+    delete_workspace
     change 'deleting the resource group' group delete --name "$group" --yes
   else
     delete_from_group
   fi
 }
 
-# In a group that was there before: only what bears our tag.
+# By force: otherwise Azure keeps its name for 14 days, and the next run needs it. Nothing happens
+# if it is not there.
+delete_workspace() {
+  change "deleting the Log Analytics workspace $logs" monitor log-analytics workspace delete \
+    --workspace-name "$logs" --resource-group "$group" --force --yes
+}
+
+# In a group that was there before: only what bears our tag, and the alert rule that Azure adds for
+# our component. The action group that Azure adds too is for all components of the group.
 delete_from_group() {
-  local type name found
-  exists resource list --resource-group "$group" \
-    --query "[?tags.\"$tag_name\"=='$tag_value' && (name=='$app' || name=='$storage')].[type, name]"
-  found=$answer
+  local found shared rule="Failure Anomalies - $logs"
+  exists resource list --resource-group "$group" --query "[?name=='$rule' ||
+    name=='Application Insights Smart Detection' || tags.\"$tag_name\"=='$tag_value' &&
+    (name=='$app' || name=='$storage' || name=='$logs')].[type, name]"
+  shared=$(grep 'Smart Detection$' <<<"$answer") || true
+  found=$(grep -v 'Smart Detection$' <<<"$answer") || true
   # In a storage account of others, only the container is ours.
   if [[ $found != */[sS]torage* ]] && exists storage container-rm show --name "$container" \
     --storage-account "$storage" --resource-group "$group" --query '[[type, name]]'; then
     found+=${found:+$'\n'}$answer
   fi
-  if [[ -z $found ]]; then
-    echo "Nothing to delete: there is nothing of ours in the resource group $group."
-    return
-  fi
+  [[ -n $found ]] ||
+    { echo "Nothing to delete: there is nothing of ours in the resource group $group." && return; }
   confirm "from the resource group $group, which this script has not created:" "$found"
-  while read -r type name; do
-    case $type in
-      # Azure deletes the app's plan along with the last app on it.
-      */[sS]ites)
-        change "deleting function app $name" \
-          functionapp delete --name "$name" --resource-group "$group"
-        ;;
-      */storage[aA]ccounts)
-        change "deleting storage account $name" \
-          storage account delete --name "$name" --resource-group "$group" --yes
-        ;;
-      */containers)
-        change "deleting container $name" storage container-rm delete --name "$name" \
-          --storage-account "$storage" --resource-group "$group" --yes
-        ;;
-    esac
-  done < <(printf '%s\n' "$found" | sort -r)
+  found=$(lower "$found")
+  # Azure deletes the app's plan along with the last app on it.
+  [[ $found != */sites$'\t'* ]] || change "deleting function app $app" \
+    functionapp delete --name "$app" --resource-group "$group"
+  [[ $found != */smartdetectoralertrules$'\t'* ]] || change "deleting alert rule $rule" \
+    resource delete --api-version 2021-04-01 \
+    --ids "$group_id/providers/microsoft.alertsmanagement/smartDetectorAlertRules/$rule"
+  [[ $found != */components$'\t'* ]] || change "deleting component $logs" \
+    resource delete --api-version 2020-02-02 --ids "$component_id"
+  [[ $found != */workspaces$'\t'* ]] || delete_workspace
+  [[ $found != */storageaccounts$'\t'* ]] || change "deleting storage account $storage" \
+    storage account delete --name "$storage" --resource-group "$group" --yes
+  [[ $found != */containers$'\t'* ]] || change "deleting container $container" \
+    storage container-rm delete --name "$container" \
+    --storage-account "$storage" --resource-group "$group" --yes
+  [[ -z $shared ]] || say "left: ${shared#*$'\t'}, which Azure makes for all components of a group"
 }
 
 confirm() {
@@ -701,10 +652,7 @@ confirm() {
   if ! $yes && ! $dry_run; then
     [[ -t 0 ]] || refuse 'nothing was deleted: there is no terminal to ask on; give --yes'
     read -r -p 'Delete? [y/N] ' reply || true
-    if [[ $reply != [yY]* ]]; then
-      echo 'Nothing was deleted.'
-      exit
-    fi
+    [[ $reply == [yY]* ]] || { echo 'Nothing was deleted.' && exit; }
   fi
   begun=true
 }
@@ -714,63 +662,114 @@ confirm() {
 # The Azure CLI. What it has to say of a failure is kept for `said`.
 azure() { az "$@" --only-show-errors 2>"$errors"; }
 
-# Whether the last call failed in a way that waiting does not mend: not signed in, or no rights.
-refused_for_good() {
+# Leaves in $verdict whether the error of the last command waits, ends or is unknown, and in $reason
+# what is the matter or what to do. Fails for one that ends. The texts are as recorded.
+judge() {
+  verdict=ends
   case $(said) in
-    *Forbidden* | *Authorization* | *'az login'*) ;;
-    *) return 1 ;;
+    # Resource Manager's words for whatever the host of the app answers it, 403 included.
+    *' from host runtime.'*) verdict=waits reason='the host is not ready' ;;
+    *"Can't find app with name"*) verdict=waits reason='Azure does not find the app yet' ;;
+    *'archive... (ServiceUnavailable)'*) verdict=waits reason='the deployment site is not up yet' ;;
+    *ResourceRequestsThrottled*) verdict=waits reason='Azure takes no more requests for now' ;;
+    *StorageAccountIsNotProvisioned*) verdict=waits reason='the storage account is not ready' ;;
+    *RequestDisallowedByPolicy*) reason='a policy forbids this: ask its owner for an exemption' ;;
+    *StorageAccountAlreadyTaken*) reason="$storage is taken: give another name with --storage" ;;
+    *'Website with given name'*) reason="$app is taken: give another name with --app" ;;
+    *'without additional quota'*)
+      reason="no quota is left in $location: ask for more in the portal, or give another --location"
+      ;;
+    *LocationNotAvailable*) reason="$location does not offer this: give another --location" ;;
+    *'Requested feature is not available in resource group'*)
+      reason="$group can't have the plan $plan in $location: give another --resource-group"
+      ;;
+    *AuthorizationFailed*) reason='you may not do this: ask for the role Contributor' ;;
+    *'az login'* | *InvalidAuthenticationToken*) reason='the login has run out: az login' ;;
+    *) verdict=unknown ;;
+  esac
+  [[ $verdict != ends ]]
+}
+
+# failed WHAT: ends the step for the error of the last command.
+failed() {
+  judge || true
+  case $verdict in
+    ends) fail "$1 failed: $reason."$'\n'"Azure said: $(said | head -n 1)" ;;
+    waits) fail "$1 failed: $reason. Run this again later." ;;
+    *) fail "$1 failed:" "$(said)" ;;
   esac
 }
 
-# Asks for one resource and leaves what --query selects in $answer. Fails if it is not there; any
-# other trouble ends the script.
+# insist WHAT COMMAND...: runs the command, again for as long as its error is one that passes.
+insist() {
+  local deadline=$((SECONDS + timeout)) told=''
+  until patiently "$@"; do
+    judge && [[ $verdict == waits && $SECONDS -lt $deadline ]] || return 1
+    [[ $told == "$reason" ]] || say "$1: $reason, trying again"
+    told=$reason
+    sleep 5
+  done
+}
+
+# Asks for a resource, and leaves what --query selects in $answer. Fails if it is not there.
 exists() {
   local status=0
   answer=$(azure "$@" --subscription "$subscription" --output tsv) || status=$?
   case $status in
     0) ;;
     3) return 1 ;; # The exit code of the Azure CLI for what is not found.
-    *) fail "az $1 $2 failed:" "$(said)" ;;
+    *) failed "az $1 $2" ;;
   esac
 }
 
-# change WHAT ARGUMENT...: the Azure CLI for anything that is not just looking.
+# settles WHAT ARGUMENT...: exists, but waits while the answer begins with a state that passes.
+settles() {
+  local what=$1 deadline=$((SECONDS + timeout))
+  while exists "${@:2}"; do
+    if $dry_run || [[ ! $answer =~ ^(Creating|ResolvingDNS|Deleting) ]]; then
+      stop_ticker
+      return
+    fi
+    [[ $SECONDS -lt $deadline ]] ||
+      fail "$what is ${answer%%$'\t'*}, even after $timeout s. Run this again later."
+    [[ -n ${ticker-} ]] || start_ticker "waiting: $what is ${answer%%$'\t'*}"
+    sleep 5
+  done
+  stop_ticker
+  return 1
+}
+
+# change WHAT ARGUMENT...: the Azure CLI for anything that is not just looking. Leaves the last line
+# of what --query selects in $answer.
 change() {
-  local what=$1
+  local what=$1 output=none
   shift
   set -- az "$@" --subscription "$subscription"
   if $dry_run; then
-    hint=''
     say "would run:$(printf ' %q' "$@")"
     return
   fi
-  # What is created is printed along with its secrets, unless the output is off.
-  patiently "$what" "$@" --output none --only-show-errors ||
-    fail "$what failed:" "$(said)" "${hint-}"
-  hint=''
+  # What is created is printed along with its secrets, unless the output is off or selected.
+  [[ " $* " != *' --query '* ]] || output=tsv
+  insist "$what" "$@" --output "$output" --only-show-errors || failed "$what"
+  answer=$(said | tail -n 1)
   say "$what: done"
 }
 
 # --- HTTP ---------------------------------------------------------------------------------------
 
 # request METHOD URL [KEY [BODY [OPTION]...]]: leaves $http_status, 000 for no answer at all, and
-# $http_body. An empty METHOD is the one that curl's OPTIONs ask for.
-#
-# curl gets all but these by standard input, for the key can be in any part. Settings of the user's
-# own (~/.curlrc) are left aside: they could write the key somewhere.
+# $http_body. An empty METHOD is the one that curl's OPTIONs ask for. curl gets by standard input
+# what can have the key in it. The user's own settings (~/.curlrc) could write it somewhere.
 request() {
   local answer
   answer=$(
     {
       [[ -z $1 ]] || printf 'request = "%s"\n' "$1"
       printf 'url = "%s"\n' "$(quoted "$2")"
-      if [[ -n ${3-} ]]; then
-        printf 'header = "x-functions-key: %s"\n' "$(quoted "$3")"
-      fi
-      if [[ -n ${4-} ]]; then
-        printf 'header = "Content-Type: application/json"\n'
-        printf 'data-binary = "%s"\n' "$(quoted "$4")"
-      fi
+      [[ -z ${3-} ]] || printf 'header = "x-functions-key: %s"\n' "$(quoted "$3")"
+      [[ -z ${4-} ]] || printf 'header = "Content-Type: application/json"\ndata-binary = "%s"\n' \
+        "$(quoted "$4")"
     } | curl --disable --config - --globoff --silent --show-error --max-time 60 \
       --write-out '\n%{http_code}' "${@:5}" 2>"$errors"
   ) || true
@@ -778,12 +777,13 @@ request() {
   http_body=${answer%$'\n'*}
 }
 
-# Text between double quotes: for printable ASCII, JSON and curl's configuration have the same
-# rule.
+# Between double quotes, printable ASCII has the same rule in JSON and in curl's configuration.
 quoted() {
   local text=${1//\\/\\\\}
   printf %s "${text//\"/\\\"}"
 }
+
+lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; }
 
 percent_encoded() {
   local LC_ALL=C text=$1 index character
@@ -803,8 +803,8 @@ step() {
   step_number=$((${step_number-0} + 1))
   step_title=$1
   begun=true
-  printf '\n[%s/%s] %s\n' "$step_number" "$step_count" "$step_title"
-  "$2"
+  printf '\n[%s/%s] %s\n' "$step_number" "$($update && echo 3 || echo 6)" "$step_title"
+  if $dry_run && [[ -n ${3-} ]]; then say "would $3"; else "$2"; fi
   $dry_run || printf '      (%s s)\n' "$((SECONDS - began))"
 }
 
@@ -813,13 +813,13 @@ say() {
   printf '      %s\n' "$*"
 }
 
-# patiently WHAT COMMAND...: runs the command with a sign of life; what it prints is kept for
-# `said`.
+# patiently WHAT COMMAND...: runs it with a sign of life, and keeps what it prints for `said`.
 patiently() {
   local status=0
   start_ticker "$1"
   shift
-  "$@" >"$errors" 2>&1 </dev/null || status=$?
+  # In a shell of its own, so that what is said on an interruption does not go there, too.
+  ("$@") >"$errors" 2>&1 </dev/null || status=$?
   stop_ticker
   return "$status"
 }
@@ -829,13 +829,10 @@ said() { cat "$errors"; }
 
 # Shows every second how long it takes: on a terminal; elsewhere with a line each 30 s.
 start_ticker() {
-  local parent=$$
-  # No output of the ticker's sleep: it would outlive the ticker by up to a second and keep a
-  # pipe open.
+  local parent=$$ began=$SECONDS told=0 elapsed
+  # No output of the ticker's sleep: it outlives the ticker and would keep a pipe open.
   (
     trap - HUP INT TERM EXIT
-    began=$SECONDS
-    told=0
     while kill -0 "$parent" 2>/dev/null; do
       elapsed=$((SECONDS - began))
       if [[ -t 1 ]]; then
@@ -872,29 +869,29 @@ fail() {
   stop_ticker
   explained=true
   printf 'provision.sh: %s%s\n' "$(where)" "$*" >&2
-  name_plans_left
   again
   exit 1
 }
 
-where() {
-  [[ -z ${step_number-} ]] || printf 'step %s (%s): ' "$step_number" "$step_title"
-}
+where() { [[ -z ${step_number-} ]] || printf 'step %s (%s): ' "$step_number" "$step_title"; }
 
 again() {
   ! ${begun-false} || echo 'provision.sh: running it again goes on from there.' >&2
+  ! ${creating_app-false} || $group_is_ours || [[ $plan != flex ]] || cat >&2 <<LEFT
+provision.sh: a plan without an app may be left; this lists such plans: az functionapp plan list \
+--subscription $subscription --resource-group '$group' --query "$empty_plans"
+LEFT
 }
 
 interrupted() {
   stop_ticker
   explained=true
   printf '\nprovision.sh: %sstopped.\n' "$(where)" >&2
-  name_plans_left
   again
   exit "$1"
 }
 
-# Also the last word on a failure that nothing above has foreseen.
+# Has the last word on a failure that nothing above has foreseen.
 finish() {
   local status=$?
   stop_ticker

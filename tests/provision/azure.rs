@@ -1,33 +1,43 @@
 //! A loopback stand-in for the part of Azure that `provision.sh` deals with, written for the real
 //! Azure CLI, 2.91.0:
 //!
-//! - Resource Manager, by TLS: resource groups, storage accounts and their containers, plans and
-//!   function apps. A resource is given out again the way it was put in. An error is the answer to: a
-//!   name that is taken, a group in another location, a parent or a plan that is not there, a second
-//!   app on a Flex Consumption plan, the deletion of a plan with an app, a wrong storage key;
+//! - Resource Manager, by TLS: resource groups, storage accounts and their containers, plans,
+//!   function apps, Log Analytics workspaces and Application Insights components. Its answers have
+//!   the form of recorded ones, by whose numbers they are named here (`forms`); what no recording
+//!   shows is named there as not verified. An error is the answer to: a name that is taken, a group
+//!   in another location, a parent or a plan that is not there, a second app on a Flex Consumption
+//!   plan, the deletion of a plan with an app, a wrong storage key;
+//! - the deployment site of the function app, for the stand-in of func alone;
 //! - the front end of the function app, by TLS, on the port that `defaultHostName` names: what is
 //!   not published yet gets the placeholder page, everything else goes to the Functions host;
 //! - cloud metadata and tokens, by plain HTTP, so that `az` takes all this for its public cloud.
 //!
 //! It leaves out: permissions (any token will do), API versions (all are one, but there must be
-//! one), locations other than three, quotas, resource providers' registration, soft deletion, all
-//! resource types and properties that the script doesn't touch, and more than one function app at
-//! a time that is published.
+//! one), locations other than three, resource providers' registration, all resource types and
+//! properties that the script doesn't touch, more than one function app at a time that is
+//! published, and most of the time that Azure takes.
 
 use std::{
     collections::BTreeMap,
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::http::{Reply, Request, Server, tls};
+use crate::{
+    forms::{self, like},
+    http::{Reply, Request, Server, tls},
+};
 
 pub const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 pub const STORAGE_KEY: &str = "c3RvcmFnZS1rZXktb2YtdGhlLXRlc3Q=";
+pub const CONNECTION_STRING: &str = "InstrumentationKey=key-of-the-test-aQ9z;ApplicationId=a";
+/// A JSON web token with the claims that `az login --identity` reads, and no signature:
+/// {"alg":"none"} and {"tid":"…aa","oid":"o","sub":"s"}, in base64.
+pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJ0aWQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwYWEiLCJvaWQiOiJvIiwic3ViIjoicyIsInhtc19taXJpZCI6Ii9zdWJzY3JpcHRpb25zL3gifQ.";
 pub const MASTER_KEY: &str = "master-key-of-the-test-fV0pQ==";
 
 const LOCATIONS: [(&str, &str); 3] = [
@@ -51,10 +61,15 @@ impl Call {
     pub fn changes_something(&self) -> bool {
         match self.method.as_str() {
             "GET" | "HEAD" => false,
-            // These three only ask, although by POST.
-            "POST" => !["checknameavailability", "listkeys", "publishxml"]
-                .iter()
-                .any(|question| self.path.to_lowercase().ends_with(question)),
+            // These only ask, although by POST.
+            "POST" => ![
+                "checknameavailability",
+                "listkeys",
+                "appsettings/list",
+                "microsoft.resourcegraph/resources",
+            ]
+            .iter()
+            .any(|question| self.path.to_lowercase().ends_with(question)),
             _ => true,
         }
     }
@@ -82,19 +97,64 @@ pub struct FrontFault {
     pub status: Option<u16>,
 }
 
+/// Calls of this method and with this in their path are refused so many times, as in this recording
+/// and with this message.
+pub struct Refusal {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub recording: &'static str,
+    pub message: &'static str,
+    pub times: usize,
+}
+
+/// What is not ready yet: so many times, and for so long after it was first asked.
+#[derive(Default)]
+pub struct Delay {
+    pub times: usize,
+    pub time: Duration,
+    first: Option<Instant>,
+}
+
+impl Delay {
+    fn goes_on(&mut self) -> bool {
+        let first = *self.first.get_or_insert_with(Instant::now);
+        let again = self.times > 0;
+        self.times = self.times.saturating_sub(1);
+        again || first.elapsed() < self.time
+    }
+}
+
 #[derive(Default)]
 pub struct State {
     /// By id in lower case, all resource types together.
     resources: BTreeMap<String, Value>,
     pub calls: Vec<Call>,
-    /// Requests that the stand-in has no answer for. There should be none.
-    pub unknown: Vec<String>,
-    /// The n-th call from now, counted from 0, fails.
-    fault: Option<(usize, Fault)>,
+    /// Requests that the stand-in has no answer for, and answers that are not as recorded. There
+    /// should be none.
+    pub wrong: Vec<String>,
     /// A call of this method and with this in its path is kept waiting until `release`.
     held: Option<(&'static str, &'static str)>,
     holding: bool,
+    pub refusal: Option<Refusal>,
+    /// Each kind of call fails when it is made for the first time, one that changes something also
+    /// for the second time; how often each was made.
+    pub fail_each: Option<BTreeMap<(String, String), usize>>,
     pub taken_names: Vec<&'static str>,
+    /// So many times is a group still there, as Deleting, when it is asked for after its deletion
+    /// has begun.
+    pub deleting: usize,
+    /// So many times is a storage account not ready when it is asked for.
+    pub settling: usize,
+    /// Resource Graph does not find the app yet.
+    pub lag: Delay,
+    /// The deployment site is not up yet.
+    pub unavailable: Delay,
+    /// The app does not get the settings that it is created with.
+    pub settings_lost: bool,
+    /// Workspaces that were deleted without force: their names are not free.
+    lost_workspaces: Vec<String>,
+    /// By the app's id, what it was given for settings.
+    pub settings: BTreeMap<String, Value>,
     /// So many times is the app not `Running` yet when asked for.
     pub starting: usize,
     /// So many times does the app's host give no master key when Resource Manager asks it.
@@ -110,9 +170,18 @@ pub struct State {
     base: String,
 }
 
+pub struct Snapshot {
+    resources: BTreeMap<String, Value>,
+    settings: BTreeMap<String, Value>,
+    default_host_name: String,
+}
+
 struct Operation {
     polls_left: usize,
-    result: Value,
+    /// Done when the operation ends.
+    deletes: String,
+    result: (&'static str, Value),
+    running: &'static str,
 }
 
 struct Shared {
@@ -157,6 +226,26 @@ impl Azure {
         }
     }
 
+    /// What a client other than az is answered, which asks without TLS.
+    pub fn answer(&self, request: &Request) -> Reply {
+        self.shared.resource_manager(request)
+    }
+
+    /// What the deployment site answers to an upload.
+    pub fn upload(&self, request: &Request) -> Reply {
+        let Some(mut state) = self.shared.unless_held("scm", request) else {
+            return Reply::HangUp;
+        };
+        let reply = if state.unavailable.goes_on() {
+            Reply::text(503, "The service is unavailable.").like("scm-503")
+        } else {
+            like("80", &Value::Null).with("Location", "/api/deployments/0")
+        };
+        let wrong = forms::differences(request, &reply);
+        state.wrong.extend(wrong);
+        reply
+    }
+
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap()
     }
@@ -169,13 +258,8 @@ impl Azure {
         format!("http://127.0.0.1:{}/msi/token", self.metadata.port())
     }
 
-    /// Lets the n-th call of Resource Manager from now fail, counted from 0.
-    pub fn fail_call(&self, index: usize, fault: Fault) {
-        self.state().fault = Some((index, fault));
-    }
-
     /// Keeps calls of this kind waiting until `release`, and then hangs up without having done
-    /// anything.
+    /// anything. Before the path stands where it was called: arm, scm or front.
     pub fn hold(&self, method: &'static str, path: &'static str) {
         self.state().held = Some((method, path));
     }
@@ -220,6 +304,25 @@ impl State {
         resources.collect()
     }
 
+    /// All that there is and how it is set up, for another world.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            resources: self.resources.clone(),
+            settings: self.settings.clone(),
+            default_host_name: self.default_host_name.clone(),
+        }
+    }
+
+    pub fn restore(&mut self, snapshot: &Snapshot) {
+        self.resources.clone_from(&snapshot.resources);
+        self.settings.clone_from(&snapshot.settings);
+        for resource in self.resources.values_mut() {
+            let text = resource.to_string();
+            let text = text.replace(&snapshot.default_host_name, &self.default_host_name);
+            *resource = serde_json::from_str(&text).unwrap();
+        }
+    }
+
     pub fn resource(&self, kind: &str) -> &Value {
         let mut matching = self.resources.values().filter(|r| r["type"] == kind);
         let first = matching.next().unwrap_or_else(|| panic!("no {kind}"));
@@ -231,6 +334,20 @@ impl State {
     pub fn insert(&mut self, id: &str, resource: Value) {
         let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{id}");
         self.keep(&id, resource);
+    }
+
+    /// Takes away what somebody else has deleted.
+    pub fn take_away(&mut self, id: &str) {
+        let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{id}");
+        self.resources
+            .remove(&id.to_lowercase())
+            .expect("it is there");
+    }
+
+    /// Takes the only resource of this kind away.
+    pub fn forget(&mut self, kind: &str) {
+        let id = text(&self.resource(kind)["id"]).to_lowercase();
+        self.resources.remove(&id);
     }
 
     fn keep(&mut self, id: &str, mut resource: Value) -> Value {
@@ -258,23 +375,59 @@ impl State {
             .count()
     }
 
-    /// Long-running: the answer says where to ask for the result, and the first time there is none
-    /// yet.
-    fn operation(&mut self, result: Value) -> Reply {
-        let path = format!(
-            "/subscriptions/{SUBSCRIPTION}/operationresults/{}",
-            self.operations.len()
-        );
-        let url = format!("{}{path}?api-version=2024-11-01", self.base);
+    /// Long-running: the answer, of this form, says where to ask for the result, and the first time
+    /// there is none yet. Each poll gets another URL to go on with.
+    fn operation(
+        &mut self,
+        [begun, running]: [&'static str; 2],
+        path: &str,
+        deletes: &str,
+        result: (&'static str, Value),
+    ) -> Reply {
+        let path = format!("{path}/{}", self.operations.len());
+        let url = format!("{}{path}?api-version=2024-11-01&t=0", self.base);
         let operation = Operation {
             polls_left: 1,
+            deletes: deletes.to_owned(),
             result,
+            running,
         };
-        self.operations.insert(path, operation);
-        Reply::status(202)
-            .with("Location", url)
-            // The shortest there is: az takes 0 for no word at all, and then waits for 30 s.
-            .with("Retry-After", "1")
+        self.operations.insert(path.to_lowercase(), operation);
+        let mut reply = like(begun, &Value::Null).with("Location", url.clone());
+        if begun.starts_with("106") {
+            reply = reply.with("Azure-AsyncOperation", url);
+        }
+        // The shortest there is: az takes 0 for no word at all, and then waits for 30 s.
+        reply.with("Retry-After", "1")
+    }
+
+    fn poll(&mut self, request: &Request) -> Option<Reply> {
+        let operation = self.operations.get_mut(&request.path.to_lowercase())?;
+        if operation.polls_left > 0 {
+            operation.polls_left -= 1;
+            let (base, polls_left) = (&self.base, operation.polls_left);
+            let url = format!(
+                "{base}{}?api-version=2024-11-01&t={polls_left}1",
+                request.path
+            );
+            return Some(
+                like(operation.running, &Value::Null)
+                    .with("Location", url)
+                    .with("Retry-After", "1"),
+            );
+        }
+        let (deletes, (form, result)) = (operation.deletes.clone(), operation.result.clone());
+        if !deletes.is_empty() {
+            self.remove(&deletes);
+        }
+        Some(like(form, &result))
+    }
+
+    /// Takes a resource and all below it away.
+    fn remove(&mut self, id: &str) {
+        let below = format!("{id}/");
+        self.resources
+            .retain(|other, _| other != id && !other.starts_with(&below));
     }
 
     fn resource_manager(&mut self, request: &Request) -> Reply {
@@ -282,33 +435,25 @@ impl State {
             .header("authorization")
             .is_some_and(|value| value.starts_with("Bearer "))
         {
-            return error(401, "AuthenticationFailed", "There is no bearer token.");
+            return refused("There is no bearer token.");
         }
         if !request.query.contains("api-version=") {
-            return error(
-                400,
-                "MissingApiVersionParameter",
-                "There is no api-version.",
-            );
+            return refused("There is no api-version.");
         }
-        if let Some(operation) = self.operations.get_mut(&request.path) {
-            if operation.polls_left > 0 {
-                operation.polls_left -= 1;
-                let location = format!("{}{}?{}", self.base, request.path, request.query);
-                return Reply::status(202)
-                    .with("Location", location)
-                    .with("Retry-After", "1");
-            }
-            return Reply::json(200, &operation.result);
+        if let Some(reply) = self.poll(request) {
+            return reply;
         }
 
         let path = request.path.to_lowercase();
         let segments = path.trim_matches('/').split('/').collect::<Vec<_>>();
         let method = request.method.as_str();
         match (method, &segments[..]) {
-            ("GET", ["subscriptions"]) => Reply::json(200, &json!({"value": [subscription()]})),
-            ("GET", ["subscriptions", SUBSCRIPTION]) => Reply::json(200, &subscription()),
-            ("GET", ["tenants"]) => Reply::json(200, &json!({"value": [{"tenantId": "t"}]})),
+            ("GET", ["subscriptions"]) => {
+                Reply::json(200, &json!({"value": [subscription()]})).like("subscriptions")
+            }
+            ("GET", ["tenants"]) => {
+                Reply::json(200, &json!({"value": [{"tenantId": "t"}]})).like("subscriptions")
+            }
             (
                 "GET",
                 [
@@ -318,18 +463,19 @@ impl State {
                     _,
                     "functionappstacks",
                 ],
-            )
-            | ("GET", ["providers", "microsoft.web", "functionappstacks"]) => {
-                Reply::json(200, &stacks())
-            }
+            ) => like("01", &stacks()),
+            ("GET", ["providers", "microsoft.web", "functionappstacks"]) => like("06", &stacks()),
+            ("POST", ["providers", "microsoft.resourcegraph", "resources"]) => self.graph(request),
             ("GET", ["subscriptions", _, "locations"]) => {
                 let locations = LOCATIONS.map(|(name, display)| {
                     json!({
                         "id": format!("/subscriptions/{SUBSCRIPTION}/locations/{name}"),
-                        "name": name, "displayName": display, "regionalDisplayName": display,
+                        "name": name, "displayName": display,
+                        "regionalDisplayName": format!("(There) {display}"),
+                        "metadata": {"pairedRegion": []}, "availabilityZoneMappings": [],
                     })
                 });
-                Reply::json(200, &json!({"value": locations}))
+                like("05", &json!({"value": locations}))
             }
             (
                 "GET",
@@ -346,7 +492,12 @@ impl State {
                     .filter(|(name, _)| *name != WITHOUT_FUNCTIONS)
                     .map(|(_, display)| json!({"name": display, "properties": {"name": display}}))
                     .collect::<Vec<_>>();
-                Reply::json(200, &json!({"value": regions}))
+                let form = if request.query.contains("FlexConsumption") {
+                    "02"
+                } else {
+                    "03"
+                };
+                like(form, &json!({"value": regions}))
             }
             (
                 "POST",
@@ -379,8 +530,7 @@ impl State {
             ) => {
                 let parent = format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/{group}");
                 if !self.resources.contains_key(&parent) {
-                    let message = format!("Resource group '{group}' could not be found.");
-                    return error(404, "ResourceGroupNotFound", &message);
+                    return no_group(group);
                 }
                 self.in_group(request, rest)
             }
@@ -390,8 +540,8 @@ impl State {
 
     fn not_known(&mut self, request: &Request) -> Reply {
         let line = format!("{} {}?{}", request.method, request.path, request.query);
-        self.unknown.push(line.clone());
-        error(501, "NotImplemented", &line)
+        self.wrong.push(format!("not known: {line}"));
+        refused(&line)
     }
 
     /// Resources directly under a path, and not those below them.
@@ -401,46 +551,73 @@ impl State {
                 .is_some_and(|rest| !rest.is_empty() && rest.split('/').count() <= 3)
         });
         let value = below.map(|(_, resource)| resource).collect::<Vec<_>>();
-        Reply::json(200, &json!({"value": value}))
+        like("70", &json!({"value": value}))
+    }
+
+    fn graph(&mut self, request: &Request) -> Reply {
+        let lags = self.lag.goes_on();
+        let query = request.json()["query"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let name = query.split("name =~ '").nth(1).unwrap_or_default();
+        let name = name.split('\'').next().unwrap_or_default();
+        let found = self.resources.values().filter(|resource| {
+            !lags
+                && resource["type"] == "Microsoft.Web/sites"
+                && text(&resource["name"]).eq_ignore_ascii_case(name)
+        });
+        let rows = found.map(|site| json!([site["id"]])).collect::<Vec<_>>();
+        let answer =
+            json!({"count": rows.len(), "data": {"columns": [{"name": "id"}], "rows": rows}});
+        Reply::json(200, &answer).like("resource-graph")
     }
 
     fn group(&mut self, request: &Request) -> Reply {
         let id = request.path.to_lowercase();
         let existing = self.resources.get(&id).cloned();
+        let name = request.path.rsplit('/').next().unwrap();
         match (request.method.as_str(), existing) {
-            ("GET", Some(group)) => Reply::json(200, &group),
-            ("HEAD", Some(_)) => Reply::status(204),
-            ("HEAD", None) => Reply::status(404),
-            ("GET" | "DELETE", None) => {
-                let name = request.path.rsplit('/').next().unwrap();
-                let message = format!("Resource group '{name}' could not be found.");
-                error(404, "ResourceGroupNotFound", &message)
+            ("GET", Some(group)) if group["properties"]["provisioningState"] == "Deleting" => {
+                self.deleting = self.deleting.saturating_sub(1);
+                if self.deleting == 0 {
+                    self.remove(&id);
+                }
+                Reply::json(200, &group).like("group-GET-deleting")
             }
+            ("GET", Some(group)) => like("11", &group),
+            ("HEAD", None) => like("13", &Value::Null),
+            ("GET" | "DELETE", None) => no_group(name),
             ("PUT", existing) => {
                 let mut group = request.json();
-                if let Some(existing) = &existing
-                    && existing["location"] != group["location"]
-                {
-                    return error(
-                        409,
-                        "InvalidResourceGroupLocation",
-                        "The group exists in another location.",
-                    );
+                // az may ask again where it got no answer.
+                if existing.is_some_and(|existing| existing["tags"] != group["tags"]) {
+                    self.wrong.push("the group's tags are changed".to_owned());
                 }
                 group["properties"] = json!({"provisioningState": "Succeeded"});
                 let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
-                let group = self.keep(&path, group);
-                Reply::json(if existing.is_some() { 200 } else { 201 }, &group)
+                like("10", &self.keep(&path, group))
             }
             ("DELETE", Some(_)) => {
-                let below = format!("{id}/");
-                self.resources
-                    .retain(|other, _| *other != id && !other.starts_with(&below));
                 self.host_port = None;
-                self.operation(Value::Null)
+                // Those in it keep their names, too.
+                let workspaces = self.resources.keys().filter(|other| {
+                    other.starts_with(&format!("{id}/")) && other.contains("/workspaces/")
+                });
+                self.lost_workspaces
+                    .extend(workspaces.cloned().collect::<Vec<_>>());
+                self.start_deleting(&id);
+                let path = format!("/subscriptions/{SUBSCRIPTION}/operationresults");
+                let forms = ["14-group-DELETE-202-2026", "15a"];
+                self.operation(forms, &path, &id, ("15c", Value::Null))
             }
             _ => self.not_known(request),
         }
+    }
+
+    pub fn start_deleting(&mut self, id: &str) {
+        let group = self.resources.get_mut(&id.to_lowercase()).expect("a group");
+        group["properties"]["provisioningState"] = json!("Deleting");
     }
 
     /// What lies in a group that exists; `segments` follow the group's name.
@@ -461,7 +638,9 @@ impl State {
                     plan["properties"]["numberOfSites"] = json!(self.sites_on(id));
                     plan
                 });
-                Reply::json(200, &json!({"value": plans.collect::<Vec<_>>()}))
+                let plans = plans.collect::<Vec<_>>();
+                let form = if plans.is_empty() { "36" } else { "34" };
+                like(form, &json!({"value": plans}))
             }
             (
                 "POST",
@@ -482,31 +661,77 @@ impl State {
                 let keys = ["key1", "key2"].map(
                     |name| json!({"keyName": name, "value": STORAGE_KEY, "permissions": "FULL"}),
                 );
-                Reply::json(200, &json!({"keys": keys}))
+                like("23", &json!({"keys": keys}))
             }
             ("POST", ["providers", "microsoft.web", "sites", _, rest @ ..]) => {
                 self.site_question(request, rest)
             }
-            ("GET", ["providers", "microsoft.web", "sites", _, "config", "web"]) => {
-                Reply::json(200, &json!({"properties": {"linuxFxVersion": ""}}))
+            (
+                "PUT",
+                [
+                    "providers",
+                    "microsoft.web",
+                    "sites",
+                    _,
+                    "config",
+                    "appsettings",
+                ],
+            ) => {
+                let site = id.split("/config/").next().unwrap().to_owned();
+                self.settings
+                    .insert(site, request.json()["properties"].clone());
+                like("53", &request.json())
             }
-            ("GET", ["providers", "microsoft.web", "sites", _]) => match self.resources.get(&id) {
-                None => not_found(request),
-                Some(site) => {
-                    let mut site = site.clone();
-                    if self.starting > 0 {
-                        self.starting -= 1;
-                        site["properties"]["state"] = json!("Stopped");
+            ("GET", ["providers", "microsoft.storage", "storageaccounts", _])
+                if self.settling > 0 && self.resources.contains_key(&id) =>
+            {
+                self.settling -= 1;
+                let mut account = self.resources[&id].clone();
+                account["properties"]["provisioningState"] = json!("ResolvingDNS");
+                Reply::json(200, &account).like("storage-GET-not-ready")
+            }
+            ("GET", ["providers", namespace, ..]) => {
+                let Some(resource) = self.resources.get(&id) else {
+                    return match *segments {
+                        [.., "containers", _] => no_container(),
+                        _ => not_found(request),
+                    };
+                };
+                let mut resource = resource.clone();
+                let form = match (*namespace, segments[2]) {
+                    ("microsoft.storage", _) if segments.contains(&"containers") => "26",
+                    ("microsoft.storage", _) => "21-storage-GET-200",
+                    ("microsoft.web", "sites") => {
+                        if self.starting > 0 {
+                            self.starting -= 1;
+                            resource["properties"]["state"] = json!("Stopped");
+                        }
+                        let location = display_name(text(&resource["location"]));
+                        resource["location"] = json!(location);
+                        if resource["properties"]["sku"] == "Dynamic" {
+                            "43"
+                        } else {
+                            "44"
+                        }
                     }
-                    // What was set as an app setting is not given out here.
-                    site["properties"]["siteConfig"] = Value::Null;
-                    Reply::json(200, &site)
-                }
-            },
-            ("GET", ["providers", _, ..]) => match self.resources.get(&id) {
-                Some(resource) => Reply::json(200, resource),
-                None => not_found(request),
-            },
+                    ("microsoft.web", _) => "31",
+                    ("microsoft.operationalinsights", _) => "101",
+                    _ => "121",
+                };
+                like(form, &resource)
+            }
+            (
+                "PUT",
+                [
+                    "providers",
+                    "microsoft.operationalinsights",
+                    "workspaces",
+                    _,
+                ],
+            ) => self.put_workspace(request),
+            ("PUT", ["providers", "microsoft.insights", "components", name]) => {
+                self.put_component(request, name)
+            }
             ("PUT", ["providers", "microsoft.storage", "storageaccounts", name]) => {
                 self.put_storage(request, name)
             }
@@ -527,7 +752,7 @@ impl State {
                 let mut plan = request.json();
                 plan["properties"]["provisioningState"] = json!("Succeeded");
                 let plan = self.keep(&request.path, plan);
-                Reply::json(200, &plan)
+                like("30", &plan)
             }
             ("PUT", ["providers", "microsoft.web", "sites", name]) => self.put_site(request, name),
             ("DELETE", ["providers", _, ..]) => self.delete(request, segments),
@@ -542,28 +767,24 @@ impl State {
             return not_found(request);
         }
         match segments {
-            ["publishxml"] => Reply::text(
-                200,
-                "<publishData><publishProfile publishMethod=\"FTP\" publishUrl=\"ftp://localhost\" \
-                 /><publishProfile publishMethod=\"MSDeploy\" publishUrl=\"localhost\" \
-                 /></publishData>",
-            ),
+            ["config", "appsettings", "list"] => {
+                let sku = &self.resources[&site]["properties"]["sku"];
+                let form = if *sku == "Dynamic" { "51" } else { "50" };
+                let settings = self.settings.get(&site).cloned().unwrap_or_default();
+                like(form, &json!({"properties": settings}))
+            }
             ["host", "default", "listkeys"] => {
                 if self.host_port.is_none() {
-                    return error(
-                        400,
-                        "BadRequest",
-                        "Encountered an error (ServiceUnavailable) from host runtime.",
-                    );
+                    return host_error("62", "ServiceUnavailable");
                 }
                 let mut key = json!(MASTER_KEY);
                 if self.without_master_key > 0 {
                     self.without_master_key -= 1;
-                    key = Value::Null;
+                    key = json!("");
                 }
-                Reply::json(
-                    200,
-                    &json!({"masterKey": key, "functionKeys": {}, "systemKeys": {}}),
+                like(
+                    "60",
+                    &json!({"masterKey": key, "functionKeys": {"default": "of-the-host"}}),
                 )
             }
             ["functions", function, "listkeys"] => {
@@ -577,7 +798,7 @@ impl State {
                     pass_on(port, head.as_bytes())
                 });
                 let Some(Ok(answer)) = answer else {
-                    return error(503, "ServiceUnavailable", "The host does not answer.");
+                    return refused("The host does not answer.");
                 };
                 let answer = String::from_utf8_lossy(&answer).into_owned();
                 let start = answer.find('{').unwrap_or_default();
@@ -588,7 +809,7 @@ impl State {
                     .iter()
                     .map(|key| (text(&key["name"]).to_owned(), key["value"].clone()))
                     .collect::<serde_json::Map<_, _>>();
-                Reply::json(200, &Value::Object(keys))
+                Reply::json(200, &Value::Object(keys)).like("function-listkeys")
             }
             _ => self.not_known(request),
         }
@@ -600,13 +821,14 @@ impl State {
                 .names("Microsoft.Storage/storageAccounts")
                 .iter()
                 .any(|other| other == name);
-        let answer = if taken {
-            json!({"nameAvailable": false, "reason": "AlreadyExists",
-                "message": format!("The storage account named {name} is already taken.")})
+        if taken {
+            like(
+                "17",
+                &json!({"nameAvailable": false, "reason": "AlreadyExists"}),
+            )
         } else {
-            json!({"nameAvailable": true})
-        };
-        Reply::json(200, &answer)
+            like("16", &json!({"nameAvailable": true}))
+        }
     }
 
     fn put_storage(&mut self, request: &Request, name: &str) -> Reply {
@@ -616,11 +838,11 @@ impl State {
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !fits {
             let message = format!("{name} is not a valid storage account name.");
-            return error(400, "AccountNameInvalid", &message);
+            return refused(&message);
         }
         if self.taken_names.contains(&name) {
             let message = format!("The storage account named {name} is already taken.");
-            return error(409, "StorageAccountAlreadyTaken", &message);
+            return gateway_error("93", "StorageAccountAlreadyTaken", &message);
         }
         let existed = self.resources.contains_key(&request.path.to_lowercase());
         let mut account = request.json();
@@ -632,10 +854,57 @@ impl State {
         });
         let account = self.keep(&request.path, account);
         if existed {
-            Reply::json(200, &account)
-        } else {
-            self.operation(account)
+            return Reply::json(200, &account).like("storage-PUT-existing");
         }
+        let path = format!(
+            "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Storage/locations/westus2/\
+             asyncoperations"
+        );
+        self.operation(["18", "19"], &path, "", ("20", account))
+    }
+
+    fn put_workspace(&mut self, request: &Request) -> Reply {
+        let id = request.path.to_lowercase();
+        if self.lost_workspaces.contains(&id) {
+            return refused("A deleted workspace keeps its name for 14 days.");
+        }
+        let existed = self.resources.contains_key(&id);
+        let mut workspace = request.json();
+        workspace["properties"]["provisioningState"] = json!("Succeeded");
+        let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
+        let mut workspace = self.keep(&path, workspace);
+        if existed {
+            return like("109", &workspace);
+        }
+        let url = format!("{}{path}?api-version=2025-02-01", self.base);
+        workspace["properties"]["provisioningState"] = json!("Creating");
+        like("100", &workspace).with("Location", url)
+    }
+
+    fn put_component(&mut self, request: &Request, name: &str) -> Reply {
+        let mut component = request.json();
+        let workspace = text(&component["properties"]["WorkspaceResourceId"]).to_lowercase();
+        if !self.resources.contains_key(&workspace) {
+            return refused("There is no such workspace.");
+        }
+        component["properties"]["ConnectionString"] = json!(CONNECTION_STRING);
+        let component = self.keep(&request.path, component);
+        let reply = like("120", &component);
+        // Minutes later, in truth.
+        let group = request.path.split("/providers/").next().unwrap();
+        let alerts =
+            format!("{group}/providers/microsoft.alertsmanagement/smartDetectorAlertRules");
+        let alert = json!({"location": "global"});
+        self.keep(
+            &format!("{alerts}/Failure Anomalies - {name}"),
+            alert.clone(),
+        );
+        let actions = format!("{group}/providers/microsoft.insights/actiongroups");
+        self.keep(
+            &format!("{actions}/Application Insights Smart Detection"),
+            alert,
+        );
+        reply
     }
 
     fn put_container(&mut self, request: &Request, name: &str) -> Reply {
@@ -651,21 +920,29 @@ impl State {
             && !name.contains("--");
         if !fits {
             let message = format!("{name} is not a valid container name.");
-            return error(400, "ContainerOperationFailure", &message);
+            return refused(&message);
         }
         let existed = self.resources.contains_key(&request.path.to_lowercase());
+        if self.settling > 0 {
+            let message = "The storage account provisioning state must be 'Succeeded'.";
+            let code = "StorageAccountIsNotProvisioned";
+            return Reply::json(409, &json!({"error": {"code": code, "message": message}}))
+                .like("storage-not-ready-409");
+        }
         let container = self.keep(&request.path, request.json());
-        Reply::json(if existed { 200 } else { 201 }, &container)
+        if existed {
+            return Reply::json(200, &container).like("container-PUT-existing");
+        }
+        like("25", &container)
     }
 
     fn put_site(&mut self, request: &Request, name: &str) -> Reply {
         if self.taken_names.contains(&name) {
             let message = format!("Website with given name {name} already exists.");
-            return error(409, "Conflict", &message);
+            return web_error("90", "Conflict", &message);
         }
         let id = request.path.to_lowercase();
         let mut site = request.json();
-        let refused = |message: String| error(400, "BadRequest", &message);
 
         let settings = site["properties"]["siteConfig"]["appSettings"].clone();
         let storage = settings.as_array().into_iter().flatten();
@@ -679,7 +956,7 @@ impl State {
                     .iter()
                     .any(|name| connection.contains(&format!("AccountName={name};")));
             if !fits {
-                return refused("The storage account can't be reached.".to_owned());
+                return refused("The storage account can't be reached.");
             }
         }
 
@@ -698,21 +975,21 @@ impl State {
             "Dynamic"
         } else {
             if !self.resources.contains_key(&plan) {
-                return error(404, "ResourceNotFound", "There is no such plan.");
+                return refused("There is no such plan.");
             }
             let elsewhere = self.resources.iter().any(|(other, resource)| {
                 *other != id
                     && text(&resource["properties"]["serverFarmId"]).eq_ignore_ascii_case(&plan)
             });
             if elsewhere {
-                return error(409, "Conflict", "The plan has an app already.");
+                return refused("The plan has an app already.");
             }
             let url = &site["properties"]["functionAppConfig"]["deployment"]["storage"]["value"];
             let container = text(url).rsplit('/').next().unwrap();
             let containers =
                 self.names("Microsoft.Storage/storageAccounts/blobServices/containers");
             if !containers.iter().any(|name| name == container) {
-                return refused(format!("There is no container {container}."));
+                return refused(&format!("There is no container {container}."));
             }
             "FlexConsumption"
         };
@@ -720,67 +997,96 @@ impl State {
         site["properties"]["state"] = json!("Running");
         site["properties"]["defaultHostName"] = json!(self.default_host_name);
         site["properties"]["hostNames"] = json!([self.default_host_name]);
+        let settings = settings.as_array().into_iter().flatten();
+        let settings = settings
+            .filter(|_| !self.settings_lost)
+            .map(|setting| (text(&setting["name"]).to_owned(), setting["value"].clone()))
+            .collect::<serde_json::Map<_, _>>();
+        self.settings.insert(id, Value::Object(settings));
+        // Azure takes the text that az sends for this number, and gives the number.
+        let scale = &mut site["properties"]["functionAppConfig"]["scaleAndConcurrency"];
+        if let Some(memory) = scale["instanceMemoryMB"].as_str() {
+            scale["instanceMemoryMB"] = json!(memory.parse::<u32>().unwrap());
+        }
         let site = self.keep(&request.path, site);
-        Reply::json(200, &site)
+        like(if sku == "Dynamic" { "42" } else { "40" }, &site)
     }
 
     fn delete(&mut self, request: &Request, segments: &[&str]) -> Reply {
-        let id = request.path.to_lowercase();
+        let id = request.path.to_lowercase().replace("%20", " ");
         let Some(resource) = self.resources.get(&id).cloned() else {
-            return Reply::status(204);
+            return match segments[2] {
+                "sites" => like("48", &Value::Null),
+                "workspaces" => like("111", &Value::Null),
+                _ => Reply::status(204).like("missing-DELETE"),
+            };
         };
-        if segments.contains(&"serverfarms") && self.sites_on(&id) > 0 {
-            return error(409, "Conflict", "The plan has apps.");
+        if segments[2] == "serverfarms" && self.sites_on(&id) > 0 {
+            return Reply::status(409).like("plan-has-apps-409");
         }
-        let below = format!("{id}/");
-        self.resources
-            .retain(|other, _| *other != id && !other.starts_with(&below));
-        if segments.contains(&"sites") {
-            self.host_port = None;
-            let plan = text(&resource["properties"]["serverFarmId"]).to_lowercase();
-            let keep_plan = request.query.contains("deleteEmptyServerFarm=false");
-            if !keep_plan && self.sites_on(&plan) == 0 {
-                self.resources.remove(&plan);
+        if segments[2] == "workspaces" {
+            if !request.query.contains("force=true") {
+                self.remove(&id);
+                self.lost_workspaces.push(id);
+                return like("110", &Value::Null);
             }
+            let path = format!(
+                "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.OperationalInsights/locations/\
+                 westus2/operationstatuses"
+            );
+            let result = json!({"status": "Succeeded"});
+            let reply = self.operation(["106", "107"], &path, &id, ("107", result));
+            // No recording shows a poll of it that is still running.
+            self.operations
+                .values_mut()
+                .for_each(|one| one.polls_left = 0);
+            return reply;
         }
-        Reply::status(200)
+        self.remove(&id);
+        match segments[2] {
+            "sites" => {
+                self.host_port = None;
+                let plan = text(&resource["properties"]["serverFarmId"]).to_lowercase();
+                let keep_plan = request.query.contains("deleteEmptyServerFarm=false");
+                if !keep_plan && self.sites_on(&plan) == 0 {
+                    self.resources.remove(&plan);
+                }
+                like("46", &Value::Null)
+            }
+            "serverfarms" => like("37", &Value::Null),
+            "components" => like("124", &Value::Null),
+            "storageaccounts" if segments.contains(&"containers") => like("29", &Value::Null),
+            "storageaccounts" => Reply::status(200).like("storage-DELETE"),
+            _ => Reply::status(200).like("alert-rule"),
+        }
     }
 }
 
 impl Shared {
-    fn resource_manager(&self, request: &Request) -> Reply {
+    /// The state, unless this call is one that is held; then none, once it is released.
+    fn unless_held(&self, place: &str, request: &Request) -> Option<MutexGuard<'_, State>> {
         let mut state = self.state.lock().unwrap();
         let is_held = |state: &State| {
             state.held.is_some_and(|(method, path)| {
-                request.method == method && request.path.contains(path)
+                request.method == method && format!("{place} {}", request.path).contains(path)
             })
         };
-        if is_held(&state) {
-            state.holding = true;
-            self.changed.notify_all();
-            let _released = self.changed.wait_while(state, |state| is_held(state));
-            return Reply::HangUp;
+        if !is_held(&state) {
+            return Some(state);
         }
-        let reply = match state.fault.take() {
-            Some((0, Fault::Status(status))) => {
-                let message = format!("Failed on purpose, by status {status}.");
-                // By its code the script tells that waiting is of no use.
-                let code = match status {
-                    403 => "AuthorizationFailed",
-                    _ => "TestFault",
-                };
-                error(status, code, &message).with("Retry-After", "0")
-            }
-            Some((0, Fault::Lost)) => Reply::HangUp,
-            Some((0, Fault::AnswerLost)) => {
-                state.resource_manager(request);
-                Reply::HangUp
-            }
-            later => {
-                state.fault = later.map(|(index, fault)| (index - 1, fault));
-                state.resource_manager(request)
-            }
+        state.holding = true;
+        self.changed.notify_all();
+        let _released = self.changed.wait_while(state, |state| is_held(state));
+        None
+    }
+
+    fn resource_manager(&self, request: &Request) -> Reply {
+        let Some(mut state) = self.unless_held("arm", request) else {
+            return Reply::HangUp;
         };
+        let reply = state.answer(request);
+        let wrong = forms::differences(request, &reply);
+        state.wrong.extend(wrong);
         let status = match &reply {
             Reply::Answer { status, .. } => Some(*status),
             Reply::Verbatim(_) | Reply::HangUp => None,
@@ -790,12 +1096,15 @@ impl Shared {
             path: request.path.clone(),
             status,
         });
-
         reply
     }
 
     fn front(&self, request: &Request) -> Reply {
-        let next = self.state.lock().unwrap().front(request);
+        let Some(mut state) = self.unless_held("front", request) else {
+            return Reply::HangUp;
+        };
+        let next = state.front(request);
+        drop(state);
         // Without the lock: the host may take its time.
         let reply = match next {
             Front::Answer(reply) => reply,
@@ -822,6 +1131,55 @@ impl Shared {
 }
 
 impl State {
+    fn answer(&mut self, request: &Request) -> Reply {
+        if let Some(refusal) = &mut self.refusal
+            && refusal.times > 0
+            && request.method == refusal.method
+            && request.path.contains(refusal.path)
+        {
+            refusal.times -= 1;
+            return refused_as(refusal.recording, refusal.message);
+        }
+        match self.next_fault(request) {
+            Some(Fault::Status(status)) => {
+                let error = json!({"code": "TestFault", "message": "Failed on purpose."});
+                let reply = Reply::json(status, &json!({ "error": error })).like("fault");
+                // Whatever says this is tried again by az.
+                match status {
+                    409 => reply,
+                    _ => reply.with("Retry-After", "0"),
+                }
+            }
+            Some(Fault::Lost) => Reply::HangUp,
+            Some(Fault::AnswerLost) => {
+                self.resource_manager(request);
+                Reply::HangUp
+            }
+            None => self.resource_manager(request),
+        }
+    }
+
+    fn next_fault(&mut self, request: &Request) -> Option<Fault> {
+        const WHEN_ASKED: [Fault; 4] = [
+            Fault::Status(429),
+            Fault::Status(500),
+            Fault::Status(503),
+            Fault::Lost,
+        ];
+        // The two that az does not iron out by itself.
+        const WHEN_CHANGED: [Fault; 2] = [Fault::Status(409), Fault::AnswerLost];
+        let made = self.fail_each.as_mut()?;
+        let call = (request.method.clone(), forms::kind(&request.path));
+        let number = made.len();
+        let times = made.entry(call).or_default();
+        *times += 1;
+        match (request.method.as_str(), *times) {
+            ("GET" | "POST", 1) => Some(WHEN_ASKED[number % WHEN_ASKED.len()]),
+            ("PUT", times) => WHEN_CHANGED.get(times - 1).copied(),
+            _ => None,
+        }
+    }
+
     fn front(&mut self, request: &Request) -> Front {
         if self.names("Microsoft.Web/sites").is_empty() {
             return Front::Answer(Reply::HangUp);
@@ -879,16 +1237,67 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn error(status: u16, code: &str, message: &str) -> Reply {
-    Reply::json(
-        status,
+/// What only a mistake in the script or in the stand-in brings about.
+fn refused(message: &str) -> Reply {
+    let error = json!({"code": "RefusedByTheStandIn", "message": message});
+    Reply::json(400, &json!({ "error": error })).like("refused-by-the-stand-in")
+}
+
+/// The refusals that were recorded, with another message.
+fn refused_as(recording: &'static str, message: &str) -> Reply {
+    match recording {
+        "62" => host_error("62", message),
+        "63" => host_error("63", message),
+        "90" => web_error("90", "Conflict", message),
+        "91" => web_error("91", "Unauthorized", message),
+        "92" => web_error("92", "BadRequest", message),
+        "94" => gateway_error("94", "RequestDisallowedByPolicy", message),
+        "95" => gateway_error("95", "AuthorizationFailed", message),
+        "96" => gateway_error("96", "ResourceRequestsThrottled", message).with("Retry-After", "0"),
+        "97" => gateway_error("97", "LocationNotAvailableForResourceType", message),
+        "98" => gateway_error("98", "InvalidAuthenticationToken", message)
+            .with("WWW-Authenticate", "Bearer error=\"invalid_token\""),
+        _ => panic!("no refusal is like {recording}"),
+    }
+}
+
+/// Of Resource Manager itself, and of the storage provider.
+fn gateway_error(recording: &'static str, code: &str, message: &str) -> Reply {
+    like(
+        recording,
         &json!({"error": {"code": code, "message": message}}),
     )
 }
 
+/// Of Microsoft.Web.
+fn web_error(recording: &'static str, code: &str, message: &str) -> Reply {
+    like(recording, &json!({"Code": code, "Message": message}))
+}
+
+/// Microsoft.Web has asked the app's host, and this was the status.
+fn host_error(recording: &'static str, status: &str) -> Reply {
+    let message = format!("Encountered an error ({status}) from host runtime.");
+    web_error(recording, "BadRequest", &message)
+}
+
+fn no_group(name: &str) -> Reply {
+    let message = format!("Resource group '{name}' could not be found.");
+    gateway_error("27", "ResourceGroupNotFound", &message)
+}
+
+fn no_container() -> Reply {
+    let message = "The specified container does not exist.\nRequestId:0\nTime:0";
+    gateway_error("24", "ContainerNotFound", message)
+}
+
 fn not_found(request: &Request) -> Reply {
-    let message = format!("The resource '{}' was not found.", request.path);
-    error(404, "ResourceNotFound", &message)
+    let message = format!("The Resource '{}' was not found.", request.path);
+    gateway_error("28", "ResourceNotFound", &message)
+}
+
+fn display_name(location: &str) -> &str {
+    let known = LOCATIONS.iter().find(|(name, _)| *name == location);
+    known.map_or(location, |(_, display)| display)
 }
 
 fn subscription() -> Value {
@@ -905,11 +1314,7 @@ fn subscription() -> Value {
 /// The runtimes on offer: one, custom handlers, on both plans.
 fn stacks() -> Value {
     let settings = json!({
-        "runtimeVersion": "",
-        "isPreview": false, "isHidden": false, "isDeprecated": false,
-        "remoteDebuggingSupported": false,
         "appInsightsSettings": {"isSupported": true},
-        "gitHubActionSettings": {"isSupported": false},
         "appSettingsDictionary": {"FUNCTIONS_WORKER_RUNTIME": "custom"},
         "siteConfigPropertiesDictionary": {"use32BitWorkerProcess": false, "linuxFxVersion": ""},
         "supportedFunctionsExtensionVersions": ["~4"],
@@ -917,23 +1322,18 @@ fn stacks() -> Value {
             [{"version": "~4", "isDeprecated": false, "isDefault": true}],
         "Sku": [{
             "skuCode": "FC1",
-            "instanceMemoryMB": [{"size": 2048, "isDefault": true}],
+            "instanceMemoryMB": [{"size": "2048", "isDefault": true}],
             "maximumInstanceCount": {"lowestMaximumInstanceCount": 40,
                 "highestMaximumInstanceCount": 1000, "defaultValue": 100},
             "functionAppConfigProperties": {"runtime": {"name": "custom", "version": "1.0"}},
         }],
     });
+    let minor = json!({"value": "custom", "stackSettings": {"linuxRuntimeSettings": settings}});
     json!({"value": [{
-        "id": null, "name": "custom", "type": "Microsoft.Web/functionAppStacks",
+        "name": "custom",
         "properties": {
-            "displayText": "Custom Handler", "value": "custom", "preferredOs": "windows",
-            "majorVersions": [{
-                "displayText": "Custom Handler", "value": "custom",
-                "minorVersions": [{
-                    "displayText": "Custom Handler", "value": "1.0",
-                    "stackSettings": {"linuxRuntimeSettings": settings},
-                }],
-            }],
+            "value": "custom",
+            "majorVersions": [{"value": "custom", "minorVersions": [minor]}],
         },
     }]})
 }
@@ -943,7 +1343,7 @@ fn metadata(request: &Request, base: &str) -> Reply {
         return Reply::json(
             200,
             &json!({
-                "access_token": unsigned_token(),
+                "access_token": TOKEN,
                 "expires_on": "4102444800",
                 "resource": base,
                 "token_type": "Bearer",
@@ -973,10 +1373,4 @@ fn metadata(request: &Request, base: &str) -> Reply {
             },
         }]),
     )
-}
-
-/// A JSON web token with the claims that `az login --identity` reads, and no signature:
-/// {"alg":"none"} and {"tid":"…aa","oid":"o","sub":"s"}, in base64.
-fn unsigned_token() -> &'static str {
-    "eyJhbGciOiJub25lIn0.eyJ0aWQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwYWEiLCJvaWQiOiJvIiwic3ViIjoicyIsInhtc19taXJpZCI6Ii9zdWJzY3JpcHRpb25zL3gifQ."
 }

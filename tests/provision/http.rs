@@ -47,6 +47,8 @@ pub enum Reply {
         status: u16,
         headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
+        /// The recording that has an answer of the same form.
+        like: Option<&'static str>,
     },
     /// The bytes of a whole answer, after which the connection is closed.
     Verbatim(Vec<u8>),
@@ -60,6 +62,7 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: Vec::new(),
+            like: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Reply {
             status,
             headers: vec![("Content-Type", "application/json".to_owned())],
             body: body.to_string().into_bytes(),
+            like: None,
         }
     }
 
@@ -76,12 +80,20 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: body.as_bytes().to_vec(),
+            like: None,
         }
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         if let Self::Answer { headers, .. } = &mut self {
             headers.push((name, value.into()));
+        }
+        self
+    }
+
+    pub fn like(mut self, recording: &'static str) -> Self {
+        if let Self::Answer { like, .. } = &mut self {
+            *like = Some(recording);
         }
         self
     }
@@ -165,6 +177,7 @@ fn converse(stream: impl Stream, answer: &dyn Fn(Request) -> Reply) -> io::Resul
                 status,
                 headers,
                 body,
+                ..
             } => {
                 let mut bytes = format!("HTTP/1.1 {status} Status\r\n").into_bytes();
                 for (name, value) in headers {

@@ -6,30 +6,26 @@
 //! once, into `target`.
 
 mod azure;
+mod forms;
 mod http;
 mod world;
 
 use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt,
-    process::Stdio,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    collections::BTreeMap, fs, io::Write as _, os::unix::fs::PermissionsExt, process::Stdio,
+    time::Duration,
 };
 
 use serde_json::json;
 
-use azure::{Fault, FrontFault};
+use azure::{FrontFault, Refusal};
 use world::{Outcome, World};
 
 const PLAN: &str = "Microsoft.Web/serverfarms";
 const SITE: &str = "Microsoft.Web/sites";
 const STORAGE: &str = "Microsoft.Storage/storageAccounts";
 const CONTAINER: &str = "Microsoft.Storage/storageAccounts/blobServices/containers";
+const WORKSPACE: &str = "Microsoft.OperationalInsights/workspaces";
+const COMPONENT: &str = "Microsoft.Insights/components";
 const GROUP: &str = "Microsoft.Resources/resourceGroups";
 
 /// No word of the sources, so that it is only found where it has been put.
@@ -57,13 +53,29 @@ HTTPServer(("127.0.0.1", int(os.environ["FUNCTIONS_CUSTOMHANDLER_PORT"])), Greet
 #[test]
 fn from_nothing_to_a_verified_endpoint() {
     let world = World::new();
-    let mut command = world.provision(&[]);
-    world.build_for_real(&mut command);
-    let first = Outcome::from(command.env("PROVISION_KEY_VALUE", KEY).output().unwrap()).succeeds();
+    let dry = world.run(&["--dry-run"]).succeeds();
+    for command in [
+        "az group create",
+        "az storage account create",
+        "az monitor log-analytics workspace create",
+        "az functionapp create",
+        "func azure functionapp publish",
+    ] {
+        assert!(dry.stdout.contains(command), "no {command:?} in: {dry}");
+    }
+    assert!(world.azure.state().names(GROUP).is_empty());
+    let asked = world.started("az").len();
+
+    let first = world.run_with_key(KEY, &[]).succeeds();
+    assert_eq!(
+        world.started("az").len() - asked,
+        11,
+        "{:#?}",
+        world.started("az")
+    );
     for step in 1..=6 {
         assert!(first.stdout.contains(&format!("\n[{step}/6] ")), "{first}");
     }
-
     let state = world.azure.state();
     let storage = &state.resource(STORAGE)["properties"];
     assert_eq!(storage["supportsHttpsTrafficOnly"], true);
@@ -74,7 +86,21 @@ fn from_nothing_to_a_verified_endpoint() {
     assert_eq!(site["functionAppConfig"]["runtime"]["name"], "custom");
     assert_eq!(state.resource(PLAN)["sku"]["tier"], "FlexConsumption");
     state.resource(CONTAINER);
+    for kind in [SITE, STORAGE, WORKSPACE, COMPONENT, GROUP] {
+        assert_eq!(
+            state.resource(kind)["tags"]["created-by"],
+            "random-number-provision.sh"
+        );
+    }
+    let settings = state.settings.values().next().unwrap();
+    assert!(settings["APPLICATIONINSIGHTS_CONNECTION_STRING"].is_string());
     drop(state);
+    assert!(
+        first
+            .stdout
+            .contains("Its logs are in Application Insights"),
+        "{first}"
+    );
 
     let mut published = fs::read_dir(world.path("published/1"))
         .unwrap()
@@ -95,10 +121,46 @@ fn from_nothing_to_a_verified_endpoint() {
     let called = world.shell(&call).succeeds();
     assert!(called.stdout.starts_with(r#"{"value":"#), "{called}");
 
-    world.check_secrets(KEY, &[&first, &called]);
-    let records = world.records();
-    let of = |tool: &str| records.keys().filter(|name| name.starts_with(tool)).count();
-    assert!(of("az.") >= 10 && of("curl.") >= 5 && of("func.") >= 2);
+    // A second run, a dry one and an update change nothing but the package and the key.
+    let before = world.azure.state().summary();
+    world.azure.state().calls.clear();
+    let asked = world.started("az").len();
+    let second = world.run_with_key(KEY, &[]).succeeds();
+    assert_eq!(
+        world.started("az").len() - asked,
+        5,
+        "{:#?}",
+        world.started("az")
+    );
+    let dry = world.run(&["--dry-run"]).succeeds();
+    assert!(!dry.stdout.contains("would run: az"), "{dry}");
+    let asked = world.started("az").len();
+    let update = world.run_with_key(KEY, &["--update"]).succeeds();
+    assert_eq!(
+        world.started("az").len() - asked,
+        3,
+        "{:#?}",
+        world.started("az")
+    );
+    assert!(update.stdout.contains("[3/3] Check"), "{update}");
+    assert_eq!(world.times_published(), 3);
+    let state = world.azure.state();
+    let changes = state.calls.iter().filter(|call| call.changes_something());
+    assert_eq!(changes.count(), 0, "{:#?}", state.calls);
+    assert_eq!(state.summary(), before);
+    let keys = state.front_calls.iter().filter(|call| call.method == "PUT");
+    let statuses = keys.map(|call| call.status).collect::<Vec<_>>();
+    assert_eq!(
+        statuses,
+        [Some(200), Some(200)],
+        "no second key, and none by the update"
+    );
+    drop(state);
+    world
+        .run(&["--update", "--key-name", "any"])
+        .fails("step 1 (Function app): the function has no key any: give another name");
+
+    world.check_secrets(KEY, &[&first, &called, &second, &update]);
     world.check();
 }
 
@@ -106,7 +168,7 @@ fn from_nothing_to_a_verified_endpoint() {
 #[test]
 fn another_function_brings_its_own_names() {
     let world = World::new();
-    let first = world.run(&["--dry-run"]).succeeds();
+    let first = world.run(&["--update"]).fails("there is no function app");
     // A new version must find again what an earlier one has made.
     for name in [
         "rg-random-number",
@@ -139,7 +201,7 @@ fn another_function_brings_its_own_names() {
 
     let old = r#"'^\{"value":[1-9][0-9]{0,2}\}$'"#;
     world.edit("provision.sh", old, r#"'"Hello, Ada"'"#);
-    let second = world.run(&[]).succeeds();
+    let second = world.run(&["--update"]).succeeds();
     assert!(second.stdout.starts_with("Greeting in Azure\n"), "{second}");
     let state = world.azure.state();
     assert_eq!(state.names(GROUP), ["rg-greeting"]);
@@ -199,8 +261,8 @@ fn a_long_name_is_cut_to_what_azure_takes() {
         fs::write(function.join("function.json"), "{}").unwrap();
         // In a group that both are put into.
         let outcome = world
-            .run(&["--resource-group", "shared", "--dry-run"])
-            .succeeds();
+            .run(&["--resource-group", "shared", "--update"])
+            .fails("there is no function app");
         ["app  ", "account  "].map(|label| {
             let (_, name) = outcome.stdout.split_once(label).unwrap();
             name.lines().next().unwrap().trim().to_owned()
@@ -227,164 +289,315 @@ fn a_long_name_is_cut_to_what_azure_takes() {
         assert_eq!([words, letters], [&"a".repeat(48), &"a".repeat(14)]);
     }
     assert_ne!(names[1], names[2]);
-    let outcome = world.run(&["--dry-run"]).succeeds();
+    let outcome = world.run(&["--update"]).fails("there is no function app");
     let (_, group) = outcome.stdout.split_once("resource group   rg-").unwrap();
     assert_eq!(group.lines().next().unwrap().len(), 87);
     world.check();
 }
 
+/// Each kind of call of a first run fails when it is made for the first time: az irons some of that
+/// out, and each run that ends goes on where the one before did. All is as if nothing had happened.
 #[test]
-fn a_second_run_changes_nothing() {
+fn each_call_fails_once() {
+    let untouched = World::provisioned();
+    let expected = untouched.azure.state().summary();
     let world = World::new();
-    world.run(&[]).succeeds();
-    let before = world.azure.state().summary();
-    world.azure.state().calls.clear();
-
-    world.run(&[]).succeeds();
-    let state = world.azure.state();
-    let changes = state.calls.iter().filter(|call| call.changes_something());
-    assert_eq!(changes.count(), 0, "{:#?}", state.calls);
-    assert_eq!(state.summary(), before);
-    let statuses = state.front_calls.iter().filter(|call| call.method == "PUT");
-    let statuses = statuses.map(|call| call.status).collect::<Vec<_>>();
-    assert_eq!(statuses, [Some(200), Some(200)], "no second key");
-    drop(state);
-    world.check();
-}
-
-/// Each call of Resource Manager in a first run is made to fail once. Whatever comes of it, after
-/// one more run all is as if nothing had happened.
-#[test]
-fn any_cloud_call_fails_once() {
-    const FAULTS: [Fault; 6] = [
-        Fault::Status(409),
-        Fault::Status(429),
-        Fault::Status(500),
-        Fault::Status(503),
-        Fault::Lost,
-        Fault::AnswerLost,
-    ];
-    let world = World::new();
-    world.run(&[]).succeeds();
-    let expected = world.azure.state().summary();
-    let calls = world.azure.state().calls.clone();
-    drop(world);
-
-    let mut cases = Vec::new();
-    for (index, call) in calls.iter().enumerate() {
-        cases.push((index, FAULTS[index % FAULTS.len()]));
-        // The two that the Azure CLI does not iron out by itself, where they weigh most.
-        if call.changes_something() {
-            cases.push((index, Fault::Status(409)));
-            cases.push((index, Fault::AnswerLost));
+    world.azure.state().fail_each = Some(BTreeMap::new());
+    let mut outcomes = Vec::new();
+    while outcomes.len() < 20 {
+        outcomes.push(world.run(&[]));
+        if outcomes.last().unwrap().status == Some(0) {
+            break;
         }
     }
-    cases.dedup();
-    assert!(cases.len() >= calls.len());
-
-    let next = AtomicUsize::new(0);
-    let failed_runs = AtomicUsize::new(0);
-    let wrong = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(&(index, fault)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let world = World::new();
-                    world.azure.fail_call(index, fault);
-                    let mut outcomes = vec![world.run_with_key(KEY, &[])];
-                    if outcomes[0].status != Some(0) {
-                        failed_runs.fetch_add(1, Ordering::Relaxed);
-                        outcomes.push(world.run_with_key(KEY, &[]));
-                    }
-                    let last = outcomes.last().unwrap();
-                    let state = world.azure.state();
-                    if last.status != Some(0) || state.summary() != expected {
-                        wrong.lock().unwrap().push(format!(
-                            "{fault:?} at {:?}: {:#?}\n{}",
-                            calls[index],
-                            state.summary(),
-                            outcomes.iter().map(ToString::to_string).collect::<String>()
-                        ));
-                    }
-                    drop(state);
-                    world.check_secrets(KEY, &outcomes.iter().collect::<Vec<_>>());
-                    world.check();
-                }
-            });
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    let failed_runs = failed_runs.into_inner();
+    let last = outcomes.pop().unwrap().succeeds();
+    // One at least for each call that changes something.
     assert!(
-        failed_runs >= 5,
-        "only {failed_runs} faults got through to the script"
+        outcomes.len() >= 7,
+        "only {} faults got through",
+        outcomes.len()
     );
+    assert_eq!(world.azure.state().summary(), expected, "{last}");
+    world.check_secrets(KEY, &outcomes.iter().collect::<Vec<_>>());
+    world.check();
 }
 
 #[test]
 fn an_interrupted_run_goes_on_where_it_stopped() {
     let world = World::new();
-    // The plan is there then, and the app is not.
-    let stopped = world.interrupt_at("PUT", "/sites/", &[]);
-    assert_eq!(stopped.status, Some(130), "{stopped}");
-    let stopped = stopped.fails("step 2 (Function app): stopped");
-    assert!(
+    for (method, path, step) in [
+        (
+            "PUT",
+            "arm /subscriptions/",
+            "1 (Resource group, storage account, logs)",
+        ),
+        (
+            "PUT",
+            "/storageAccounts/",
+            "1 (Resource group, storage account, logs)",
+        ),
+        // The plan is there then, and the app is not.
+        ("PUT", "/sites/", "2 (Function app)"),
+        ("GET", "front /", "3 (Wait for the host)"),
+        ("POST", "scm /api/publish", "4 (Build and publish)"),
+        ("PUT", "front /admin/", "5 (Access key)"),
+        ("GET", "front /api/", "6 (Check)"),
+    ] {
+        let stopped = world.interrupt_at(method, path, &[]);
+        assert_eq!(stopped.status, Some(130), "{stopped}");
+        let plans = world.azure.state().names(PLAN).len();
+        let apps = world.azure.state().names(SITE).len();
+        match &step[..1] {
+            "1" => assert_eq!((plans, apps), (0, 0)),
+            "2" => assert_eq!((plans, apps), (1, 0), "left behind"),
+            _ => assert_eq!((plans, apps), (1, 1)),
+        }
         stopped
-            .stderr
-            .contains("running it again goes on from there"),
-        "{stopped}"
-    );
-    assert_eq!(world.azure.state().names(PLAN).len(), 1, "left behind");
-    assert_eq!(world.azure.state().names(SITE).len(), 0);
-
+            .fails(&format!("step {step}: stopped"))
+            .fails("running it again goes on from there");
+    }
     world.run(&[]).succeeds();
     let state = world.azure.state();
-    assert_eq!(state.names(PLAN).len(), 1);
-    assert_eq!(state.names(CONTAINER).len(), 1);
+    for kind in [PLAN, SITE, CONTAINER, STORAGE, WORKSPACE, COMPONENT] {
+        assert_eq!(state.names(kind).len(), 1, "{kind}");
+    }
     drop(state);
     world.check();
 }
 
-/// What the script does not delete, for it may be somebody else's, it names.
+/// What gets better by itself: none of this ends the run.
 #[test]
-fn a_plan_left_in_a_group_of_others_is_named() {
+fn what_takes_azure_long_is_waited_for() {
     let world = World::new();
     {
         let mut state = world.azure.state();
-        state.insert("shared", json!({"location": "westus2"}));
-        state.insert(
-            "shared/providers/Microsoft.Web/serverfarms/ASP-shared-1234",
-            json!({"location": "westus2", "sku": {"tier": "FlexConsumption"}, "properties": {}}),
+        state.insert("rg-random-number", json!({"location": "westus2"}));
+        let id = format!(
+            "/subscriptions/{}/resourceGroups/rg-random-number",
+            azure::SUBSCRIPTION
         );
+        state.start_deleting(&id);
+        state.deleting = 3;
+        state.lag.times = 4;
+        state.unavailable.times = 4;
+        // az itself tries four times.
+        state.refusal = Some(Refusal {
+            method: "PUT",
+            path: "/resourcegroups/",
+            recording: "96",
+            message: "Number of requests exceeded the limit. Please try again.",
+            times: 5,
+        });
     }
-    let arguments = ["--resource-group", "shared"];
-    let stopped = world.interrupt_at("PUT", "/sites/", &arguments);
-    let failed = world.kill_az_at("PUT", "/sites/", &arguments);
-    for (left, outcome) in [
-        (2, stopped.fails("step 2 (Function app): stopped")),
-        (1, failed.fails("creating the function app failed")),
+    let asked = world.run(&["--delete", "--yes"]).succeeds();
+    assert!(asked.stdout.contains("is being deleted already"), "{asked}");
+    let first = world.run(&[]).succeeds();
+    for said in [
+        "creating the resource group: Azure takes no more requests for now, trying again\n",
+        "publishing: Azure does not find the app yet, trying again\n",
+        "publishing: the deployment site is not up yet, trying again\n",
     ] {
-        assert!(!outcome.stderr.contains("ASP-shared-1234"), "{outcome}");
-        let (_, delete) = outcome.stderr.split_once("delete it with: ").unwrap();
-        let delete = delete.lines().next().unwrap();
-        world.shell(&format!("{delete} --yes")).succeeds();
-        assert_eq!(world.azure.state().names(PLAN).len(), left);
+        assert_eq!(first.stdout.matches(said).count(), 1, "{said} in {first}");
     }
-    assert_eq!(world.azure.state().names(PLAN), ["ASP-shared-1234"]);
+    assert_eq!(world.times_published(), 1);
 
-    // One that is not left is not spoken of.
-    world.azure.state().taken_names = vec!["taken-app"];
-    let outcome = world
-        .run(&["--resource-group", "shared", "--app", "taken-app"])
-        .fails("already exists");
-    assert!(!outcome.stderr.contains("left"), "{outcome}");
+    // A run that was interrupted while the storage account was made.
+    let mut state = world.azure.state();
+    state.forget(SITE);
+    state.settling = 2;
+    drop(state);
+    world.run(&[]).succeeds();
+
+    // Where waiting does not help within the time that is given.
+    for (lag, unavailable, reason) in [
+        (
+            usize::MAX,
+            0,
+            "Azure does not find the app yet. Run this again later.",
+        ),
+        (
+            0,
+            usize::MAX,
+            "the deployment site is not up yet. Run this again later.",
+        ),
+    ] {
+        world.azure.state().lag.times = lag;
+        world.azure.state().unavailable.times = unavailable;
+        let mut command = world.provision(&["--update"]);
+        let output = command.env("PROVISION_TIMEOUT", "1").output().unwrap();
+        Outcome::from(output)
+            .fails("step 2 (Build and publish): func azure functionapp publish failed: ")
+            .fails(reason);
+    }
+    world.check();
+}
+
+/// Waiting is of no use: the run ends at once, and says what to do.
+#[test]
+fn what_azure_refuses_ends_the_run() {
+    let world = World::new();
+    let refuse = |method, path, recording, message, arguments: &[&str], line: &str| {
+        world.azure.state().refusal = Some(Refusal {
+            method,
+            path,
+            recording,
+            message,
+            times: usize::MAX,
+        });
+        let outcome = world.run(arguments).fails(line);
+        println!("{}", outcome.stderr);
+        let calls = outcome.stderr.lines().collect::<Vec<_>>();
+        assert_eq!(calls.len(), 3, "{outcome}");
+        assert!(
+            calls[0].starts_with("provision.sh: step ") && calls[0].ends_with('.'),
+            "{outcome}"
+        );
+        assert!(calls[1].starts_with("Azure said: "), "{outcome}");
+        world.azure.state().refusal = None;
+    };
+    let group = "/resourcegroups/";
+    refuse(
+        "GET",
+        group,
+        "98",
+        "The access token is invalid.",
+        &[],
+        "step 1 (Resource group, storage account, logs): az group show failed: the login has run out: az login.",
+    );
+    world
+        .run(&["--location", "Germany North"])
+        .fails("the location germanynorth does not offer the plan flex; nothing was changed.");
+    assert!(world.azure.state().names(GROUP).is_empty());
+    refuse(
+        "PUT",
+        group,
+        "95",
+        "The client 'a' does not have authorization to perform action 'b'.",
+        &[],
+        "creating the resource group failed: you may not do this: ask for the role Contributor.",
+    );
+    refuse(
+        "PUT",
+        "/workspaces/",
+        "97",
+        "The provided location 'westus2' is not available.",
+        &[],
+        "creating the Log Analytics workspace failed: westus2 does not offer this: give another \
+         --location.",
+    );
+    let no_logs = ["--no-logs"];
+    refuse(
+        "PUT",
+        "/storageAccounts/",
+        "94",
+        "Resource 'a' was disallowed by policy: Microsoft.Authorization says that it is Forbidden.",
+        &no_logs,
+        "creating the storage account failed: a policy forbids this: ask its owner for an exemption.",
+    );
+    world.azure.state().taken_names = vec!["takenbyothers", "taken-app"];
+    world
+        .run(&["--storage", "takenbyothers", "--no-logs"])
+        .fails("takenbyothers is taken: give another name with --storage.");
+    world
+        .run(&["--app", "taken-app", "--no-logs"])
+        .fails("taken-app is taken: give another name with --app.");
+    refuse(
+        "PUT",
+        "/serverfarms/",
+        "91",
+        "Operation cannot be completed without additional quota. \r\nCurrent Limit: 0",
+        &no_logs,
+        "creating the function app failed: no quota is left in westus2: ask for more in the \
+         portal, or give another --location.",
+    );
+    refuse(
+        "PUT",
+        "/sites/",
+        "92",
+        "Requested feature is not available in resource group rg-random-number. Please try another.",
+        &["--no-logs", "--plan", "consumption"],
+        "rg-random-number can't have the plan consumption in westus2: give another --resource-group.",
+    );
+    assert!(
+        world.azure.state().names(PLAN).is_empty(),
+        "az takes its plan back"
+    );
+
+    // What fails in no way that is known ends with the command's own words. Without logs it goes
+    // through in the end.
+    world.fail_publishing(Some("Error: no such runtime.\n"));
+    let failed = world.run_with_key(KEY, &no_logs).fails(
+        "step 4 (Build and publish): func azure functionapp publish failed: Error: no such runtime.",
+    );
+    world.fail_publishing(None);
+    // The stand-in for func has the real one's way of failing, which the script has to prevent.
+    let outcome = world.shell(
+        "cd project && func azure functionapp publish any --subscription x --access-token-stdin",
+    );
+    assert!(
+        outcome.stdout.contains("worker runtime is not set"),
+        "{outcome}"
+    );
+    // What a build that fails has to say comes through, were it all that it knows.
+    let script = world.path("project/build.sh");
+    let built = fs::read(&script).unwrap();
+    fs::write(
+        &script,
+        "#!/bin/sh\nenv\necho 'error: no such target' >&2\nexit 3\n",
+    )
+    .unwrap();
+    let build = world
+        .run_with_key(KEY, &no_logs)
+        .fails("step 4 (Build and publish): ./build.sh failed:")
+        .fails("error: no such target");
+    fs::write(&script, built).unwrap();
+    let done = world.run_with_key(KEY, &no_logs).succeeds();
+    assert!(done.stdout.contains("\nIt has no logs.\n"), "{done}");
+    assert_eq!(world.azure.state().names(COMPONENT).len(), 0);
+    let later = world.run(&[]).succeeds();
+    assert!(
+        later
+            .stdout
+            .contains("it has no logs, and nothing is changed of an app"),
+        "{later}"
+    );
+    world.check_secrets(KEY, &[&failed, &build, &done]);
+    world.check();
+}
+
+#[test]
+fn the_logs_are_read_back() {
+    let world = World::provisioned();
+    let outcome = world.run(&["--no-logs"]).succeeds();
+    assert!(
+        outcome
+            .stdout
+            .contains("its logs stay: --no-logs is for an app"),
+        "{outcome}"
+    );
+    assert!(
+        outcome
+            .stdout
+            .contains("Its logs are in Application Insights"),
+        "{outcome}"
+    );
+    // As if the app had been created by a run without an answer to that.
+    world.azure.state().forget(SITE);
+    world.azure.state().settings_lost = true;
+    let outcome = world.run(&[]).succeeds();
+    assert!(
+        outcome
+            .stdout
+            .contains("it has no logs, and nothing is changed"),
+        "{outcome}"
+    );
+    assert!(outcome.stdout.contains("\nIt has no logs.\n"), "{outcome}");
     world.check();
 }
 
 #[test]
 fn a_slow_host_is_waited_for() {
-    let world = World::new();
+    let world = World::provisioned();
     let again = |method, path, times, status| FrontFault {
         method,
         path,
@@ -395,6 +608,14 @@ fn a_slow_host_is_waited_for() {
     {
         let mut state = world.azure.state();
         state.starting = 4;
+        state.refusal = Some(Refusal {
+            method: "POST",
+            path: "/host/default/listkeys",
+            recording: "63",
+            // A refusal of the host is not one of Azure.
+            message: "Forbidden",
+            times: 2,
+        });
         state.without_master_key = 2;
         state.front_faults = vec![
             again("GET", "/", 2, None),
@@ -423,8 +644,8 @@ fn a_slow_host_is_waited_for() {
 /// All in one world, for what comes before is the same.
 #[test]
 fn a_host_that_does_not_come_round_ends_the_step() {
-    let world = World::new();
-    let run_for = |timeout, method, path, key: &str, status| {
+    let world = World::provisioned();
+    let run_for = |timeout, arguments: &[&str], method, path, key: &str, status| {
         world.azure.state().front_faults = vec![FrontFault {
             method,
             path,
@@ -432,14 +653,15 @@ fn a_host_that_does_not_come_round_ends_the_step() {
             times: usize::MAX,
             status,
         }];
-        let mut command = world.provision(&[]);
+        let mut command = world.provision(arguments);
         command.env("PROVISION_TIMEOUT", timeout);
         let output = command.env("PROVISION_KEY_VALUE", KEY).output().unwrap();
         let outcome = Outcome::from(output);
         world.check_secrets(KEY, &[&outcome]);
         outcome
     };
-    let run = |method, path, key, status| run_for("2", method, path, key, status);
+    let run = |method, path, key, status| run_for("2", &[], method, path, key, status);
+    let update = |method, path, key, status| run_for("2", &["--update"], method, path, key, status);
     run("GET", "/", "", None)
         .fails("step 3 (Wait for the host): the host does not answer after 2 s");
     run("PUT", "/admin/", "", Some(503))
@@ -447,16 +669,15 @@ fn a_host_that_does_not_come_round_ends_the_step() {
     run("PUT", "/admin/", "", Some(400))
         .fails("refuses this value for the key default (status 400)");
     run("PUT", "/admin/", "", Some(401)).fails("refuses the master key (status 401)");
-    run("GET", "/api/", KEY, Some(401))
-        .fails("step 6 (Check): the function called with the key in the header answers status 401");
-    run("GET", "/api/", &format!("x{KEY}"), Some(200))
+    run("GET", "/api/", KEY, Some(401)).fails("The host has not taken the key up");
+    // The key is set now, and an update tells as much about the last step.
+    update("GET", "/api/", &format!("x{KEY}"), Some(200))
         .fails("the function called with a wrong key answers status 200, not 401");
 
     // A key that is refused for good is not tried for as long as Azure is waited for.
     world.azure.state().front_calls.clear();
-    run_for("99999", "GET", "/api/", KEY, Some(401))
-        .fails("step 6 (Check): the function called with the key in the header answers status 401")
-        .fails("The host has not taken the key up");
+    run_for("99999", &["--update"], "GET", "/api/", KEY, Some(401))
+        .fails("step 3 (Check): the function called with the key in the header answers status 401");
     let state = world.azure.state();
     let refused = state.front_calls.iter();
     let refused = refused.filter(|call| call.path.starts_with("/api/"));
@@ -468,86 +689,29 @@ fn a_host_that_does_not_come_round_ends_the_step() {
     world.azure.state().without_master_key = usize::MAX;
     let mut command = world.provision(&[]);
     let output = command.env("PROVISION_TIMEOUT", "2").output().unwrap();
-    Outcome::from(output).fails("step 5 (Access key): Azure gives no master key after 2 s");
-    world.azure.state().without_master_key = 0;
-    world.run(&[]).succeeds();
+    Outcome::from(output)
+        .fails("step 5 (Access key): the host takes no key after 2 s (last status: none)");
     world.check();
 }
 
-/// The call is made to fail once only, so a script that asked again would go on.
+/// The call is refused once only, so a script that asked again would go on.
 #[test]
 fn a_host_that_may_not_be_asked_after_is_not_waited_for() {
-    let world = World::new();
-    world.run(&[]).succeeds();
-    world.azure.state().calls.clear();
-    world.run(&[]).succeeds();
-    let calls = world.azure.state().calls.clone();
-    let next = calls
-        .iter()
-        .position(|call| call.path.ends_with("/listkeys"));
-    let index = next.expect("the master key is asked for") - 1;
-    world.azure.fail_call(index, Fault::Status(403));
-    world
-        .run(&[])
-        .fails("step 3 (Wait for the host): the state of the app is not to be had:")
-        .fails("AuthorizationFailed");
-    world.check();
-}
-
-#[test]
-fn publishing_is_tried_again() {
-    let world = World::new();
-    world.fail_publishing(1);
-    let outcome = world.run_with_key(KEY, &[]).succeeds();
-    world.check_secrets(KEY, &[&outcome]);
-    assert!(outcome.stdout.contains("Service Unavailable"), "{outcome}");
-    assert_eq!(world.times_published(), 1);
-
-    world.fail_publishing(usize::MAX);
-    let outcome = world
-        .run_with_key(KEY, &[])
-        .fails("step 4 (Build and publish): func azure functionapp publish");
-    world.check_secrets(KEY, &[&outcome]);
-    assert!(outcome.stderr.contains("Service Unavailable"), "{outcome}");
-
-    // The stand-in for func has the real one's way of failing, which the script has to prevent.
-    let outcome = world.shell("cd project && func azure functionapp publish any");
-    assert!(
-        outcome.stdout.contains("worker runtime is not set"),
-        "{outcome}"
-    );
-
-    // What a build that fails has to say comes through, were it all that it knows.
-    let failing = "#!/bin/sh\nenv\necho 'error: no such target' >&2\nexit 3\n";
-    fs::write(world.path("project/build.sh"), failing).unwrap();
-    let outcome = world
-        .run_with_key(KEY, &[])
-        .fails("step 4 (Build and publish): ./build.sh failed:");
-    world.check_secrets(KEY, &[&outcome]);
-    assert!(
-        outcome.stderr.contains("error: no such target"),
-        "{outcome}"
-    );
-    world.check();
-}
-
-#[test]
-fn taken_names() {
-    let world = World::new();
-    world.azure.state().taken_names = vec!["takenbyothers", "taken-app"];
-    world
-        .run(&["--storage", "takenbyothers"])
-        .fails("is already taken")
-        .fails("give another one with --storage");
-    world
-        .run(&["--app", "taken-app"])
-        .fails("already exists")
-        .fails("give another one with --app");
-    assert_eq!(
-        world.azure.state().names(PLAN).len(),
-        0,
-        "az takes its plan back"
-    );
+    let world = World::provisioned();
+    let refuse = |path| {
+        world.azure.state().refusal = Some(Refusal {
+            method: "POST",
+            path,
+            recording: "95",
+            message: "The client 'a' does not have authorization to perform action 'b'.",
+            times: 1,
+        });
+        world.run(&[])
+    };
+    refuse("/config/appsettings/list")
+        .fails("step 2 (Function app): reading the settings of the app failed: you may not");
+    refuse("/host/default/listkeys")
+        .fails("step 5 (Access key): asking for the master key failed: you may not do this");
     world.check();
 }
 
@@ -564,9 +728,14 @@ fn an_app_of_somebody_else_is_left_alone() {
                 "defaultHostName": "localhost:1"}}),
         );
     }
+    for option in ["--yes", "--update"] {
+        world
+            .run(&["--resource-group", "shared", "--app", "theirs", option])
+            .fails("function app theirs is there, but was not created by this script");
+    }
     world
-        .run(&["--resource-group", "shared", "--app", "theirs"])
-        .fails("function app theirs is there, but was not created by this script");
+        .run(&["--resource-group", "shared", "--update"])
+        .fails("step 1 (Function app): there is no function app random-number-");
     assert_eq!(world.times_published(), 0);
     world.check();
 }
@@ -583,29 +752,37 @@ fn all_that_is_missing_is_named_at_once() {
             1,
             "{outcome}"
         );
-        let state = world.azure.state();
-        assert!(!state.calls.iter().any(azure::Call::changes_something));
-        drop(state);
+        assert!(world.azure.state().calls.is_empty());
         world.check();
     }
 
     let world = World::signed_out();
     world.remove_tool("curl");
-    world.install_tool("func", "echo 3.0.1");
+    world.install_tool("func", "echo 4.0.6820");
     let outcome = world
         .run(&[])
-        .fails("func of version 4 (this one says: 3.0.1)");
+        .fails("func 4.0.6821 or newer (this one says: 4.0.6820)")
+        .fails("npm install --global azure-functions-core-tools@4");
     assert!(outcome.stderr.contains("az login"), "{outcome}");
     assert!(outcome.stderr.contains("  - curl"), "{outcome}");
+    // By number, and only the last line.
+    for (version, is_refused) in [
+        ("3.99.99999", true),
+        ("not a version", true),
+        ("4.0.10000", false),
+        ("4.14.0-dev", false),
+        ("10.0.0", false),
+    ] {
+        world.install_tool("func", &format!("echo 9.9.9; echo {version}"));
+        let outcome = world.run(&[]).fails("not ready; nothing was changed");
+        assert_eq!(outcome.stderr.contains("  - func"), is_refused, "{outcome}");
+    }
     world.check();
 
     let world = World::new();
     world
         .run(&["--subscription", "nobody's"])
         .fails("the subscription 'nobody's'");
-    world
-        .run(&["--location", "Germany North"])
-        .fails("a location that offers the plan flex ('germanynorth' does not)");
     assert_eq!(world.azure.state().names(GROUP).len(), 0);
     world.check();
 }
@@ -637,7 +814,7 @@ fn what_azure_would_refuse_is_refused_first() {
         (["--location", "west;us"], "az account list-locations"),
         (
             ["--key-file", "missing"],
-            "--key-file 'missing' can't be read: give a file with the access key's value",
+            "--key-file 'missing' can't be read: give a file with the access key's value, or -",
         ),
         (
             ["--key-file", "project"],
@@ -679,9 +856,9 @@ fn what_azure_would_refuse_is_refused_first() {
 #[test]
 fn odd_key_values() {
     // Those of the script that can have a secret in them.
-    const VARIABLES: [&str; 4] = ["answer", "http_body", "key_value", "master_key"];
+    const VARIABLES: [&str; 5] = ["answer", "http_body", "key_value", "master_key", "token"];
 
-    let world = World::new();
+    let world = World::provisioned();
     // By a file, which ends with a newline as files do; by standard input; by the environment.
     let values = [
         r#"say "hello" & 100% + more \ 'x' #1"#,
@@ -737,49 +914,16 @@ fn odd_key_values() {
 }
 
 #[test]
-fn a_dry_run_changes_nothing() {
-    let world = World::new();
-    let outcome = world.run(&["--dry-run"]).succeeds();
-    for command in [
-        "az group create",
-        "az storage account create",
-        "az functionapp create",
-        "func azure functionapp publish",
-    ] {
-        assert!(
-            outcome.stdout.contains(command),
-            "no {command:?} in: {outcome}"
-        );
-    }
-    world.run(&[]).succeeds();
-    let before = world.azure.state().summary();
-    world.azure.state().calls.clear();
-    world.azure.state().front_calls.clear();
-
-    let outcome = world.run(&["--dry-run"]).succeeds();
-    assert!(!outcome.stdout.contains("az group create"), "{outcome}");
-    let outcome = world.run(&["--delete", "--dry-run"]).succeeds();
-    assert!(outcome.stdout.contains("az group delete"), "{outcome}");
-    let state = world.azure.state();
-    assert!(
-        !state.calls.iter().any(azure::Call::changes_something),
-        "{:#?}",
-        state.calls
-    );
-    assert!(state.front_calls.is_empty());
-    assert_eq!(state.summary(), before);
-    drop(state);
-    assert_eq!(world.times_published(), 1);
-    world.check();
-}
-
-#[test]
 fn delete_removes_what_was_made() {
-    let world = World::new();
-    let outcome = world.run(&["--delete", "--yes"]).succeeds();
+    let nothing = World::new();
+    let outcome = nothing.run(&["--delete", "--yes"]).succeeds();
     assert!(outcome.stdout.contains("Nothing to delete"), "{outcome}");
 
-    world.run(&[]).succeeds();
+    let world = World::provisioned();
+    let before = world.azure.state().summary();
+    let outcome = world.run(&["--delete", "--dry-run"]).succeeds();
+    assert!(outcome.stdout.contains("az group delete"), "{outcome}");
+    assert_eq!(world.azure.state().summary(), before);
     world
         .run(&["--delete"])
         .fails("there is no terminal to ask on");
@@ -789,11 +933,18 @@ fn delete_removes_what_was_made() {
     assert_eq!(world.azure.state().names(SITE).len(), 1);
 
     world
-        .interrupt_at("DELETE", "/resourcegroups/", &["--delete", "--yes"])
+        .interrupt_at(
+            "DELETE",
+            "/resourcegroups/rg-random-number",
+            &["--delete", "--yes"],
+        )
         .fails("provision.sh: stopped.")
         .fails("running it again goes on from there");
     world.on_terminal(&["--delete"], "y\n").succeeds();
     assert!(world.azure.state().summary().is_empty());
+
+    // The name of the workspace is free again.
+    world.run(&[]).succeeds();
     world.check();
 }
 
@@ -815,12 +966,34 @@ fn delete_leaves_a_group_of_others() {
         );
     }
     let before = world.azure.state().summary();
+    // What it does not delete, for it may be somebody else's, it names.
+    let stopped = world.interrupt_at("PUT", "/sites/", &["--resource-group", "shared"]);
+    let (_, list) = stopped
+        .stderr
+        .split_once("this lists such plans: ")
+        .unwrap();
+    let listed = world
+        .shell(&format!("{} --output tsv", list.trim()))
+        .succeeds();
+    assert_eq!(listed.stdout.lines().count(), 2, "{listed}");
+    let left = listed
+        .stdout
+        .lines()
+        .find(|name| *name != "ASP-shared-1234")
+        .unwrap();
+    let id = format!("shared/providers/Microsoft.Web/serverfarms/{left}");
+    world.azure.state().take_away(&id);
     world.run(&["--resource-group", "Shared"]).succeeds();
     assert_eq!(world.azure.state().names(STORAGE).len(), 2);
 
-    world
+    let outcome = world
         .run(&["--resource-group", "shared", "--delete", "--yes"])
         .succeeds();
+    let left = "left: Application Insights Smart Detection, which Azure makes for all components";
+    assert!(outcome.stdout.contains(left), "{outcome}");
+    let action_group = "shared/providers/microsoft.insights/actiongroups/\
+                        Application Insights Smart Detection";
+    world.azure.state().take_away(action_group);
     assert_eq!(world.azure.state().summary(), before);
     let outcome = world
         .run(&["--resource-group", "shared", "--delete", "--yes"])
@@ -829,7 +1002,13 @@ fn delete_leaves_a_group_of_others() {
 
     // Nor is their storage account deleted if it was used.
     world
-        .run(&["--resource-group", "shared", "--storage", "theirs"])
+        .run(&[
+            "--resource-group",
+            "shared",
+            "--storage",
+            "theirs",
+            "--no-logs",
+        ])
         .succeeds();
     assert_eq!(world.azure.state().names(CONTAINER).len(), 1);
     world
@@ -857,8 +1036,11 @@ fn consumption_plan() {
         world.azure.state().resource(SITE)["properties"]["httpsOnly"],
         true
     );
-    let outcome = world.run(&arguments).succeeds();
+    let outcome = world
+        .run(&[&arguments[..], &["--dry-run"]].concat())
+        .succeeds();
     assert!(!outcome.stdout.contains("stays on its plan"), "{outcome}");
+    world.run(&["--update"]).succeeds();
     assert_eq!(world.azure.state().summary(), first);
     let outcome = world.run(&["--plan", "flex", "--dry-run"]).succeeds();
     assert!(
@@ -881,16 +1063,45 @@ fn the_default_key_is_that_of_dev_host() {
 
 #[test]
 fn control_characters_are_for_terminals() {
-    let world = World::new();
-    let plain = world.run(&[]).succeeds();
+    let world = World::provisioned();
+    let plain = world.run(&["--update"]).succeeds();
     assert!(!plain.stdout.contains(['\r', '\x1b']), "{plain}");
     assert!(!plain.stderr.contains(['\r', '\x1b']), "{plain}");
 
-    let terminal = world.on_terminal(&[], "").succeeds();
+    let terminal = world.on_terminal(&["--update"], "").succeeds();
     assert!(
         terminal.stdout.contains("\r\x1b[K      publishing … "),
         "{terminal}"
     );
-    assert!(terminal.stdout.contains("[6/6] Check"), "{terminal}");
+    assert!(terminal.stdout.contains("[3/3] Check"), "{terminal}");
     world.check();
+}
+
+/// With what the stand-in can imitate of Azure's slowness, and without the tests' short sleeps.
+#[test]
+#[ignore = "prints what docs/deployment.md shows, and takes minutes"]
+fn shown() {
+    let world = World::new();
+    world.sleep_for_real();
+    world.azure.state().lag.time = Duration::from_secs(20);
+    world.azure.state().unavailable.time = Duration::from_secs(40);
+    let consumption = ["--plan", "consumption"];
+    let calls: [&[&str]; 9] = [
+        &["--dry-run"],
+        &[],
+        &[],
+        &["--update"],
+        &["--dry-run"],
+        &["--delete", "--yes"],
+        &consumption,
+        &["--delete", "--dry-run"],
+        &["--delete", "--yes"],
+    ];
+    for arguments in calls {
+        let before = world.started("az").len();
+        let outcome = world.run(arguments).succeeds();
+        let started = world.started("az").len() - before;
+        println!("$ ./provision.sh {}", arguments.join(" "));
+        println!("{}{}({started} az)\n", outcome.stdout, outcome.stderr);
+    }
 }

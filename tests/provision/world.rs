@@ -14,11 +14,12 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::{checkout, core_tools};
 
 use crate::{
-    azure::{Azure, MASTER_KEY, STORAGE_KEY},
+    azure::{Azure, CONNECTION_STRING, MASTER_KEY, STORAGE_KEY, Snapshot, TOKEN},
     http::{Reply, Request, Server, tls},
 };
 
@@ -30,15 +31,15 @@ const TOOLS: [&str; 16] = [
     "cargo",
     "cat",
     "curl",
+    "date",
     "dirname",
-    "env",
     "grep",
+    "head",
     "mktemp",
     "rm",
     "sed",
     "sha256sum",
     "sleep",
-    "sort",
     "tail",
     "tr",
     "true",
@@ -59,7 +60,8 @@ pub struct World {
 #[derive(Default)]
 struct Hosts {
     running: Option<dev_host::Running>,
-    failures: usize,
+    /// What publishing fails with.
+    failure: Option<&'static str>,
     published: usize,
 }
 
@@ -117,6 +119,23 @@ impl World {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, content).unwrap();
         }
+        world
+    }
+
+    /// As a first run leaves it, with the default key.
+    pub fn provisioned() -> Self {
+        static DONE: OnceLock<Snapshot> = OnceLock::new();
+        let done = DONE.get_or_init(|| {
+            let world = Self::new();
+            world.run(&[]).succeeds();
+            world.azure.state().snapshot()
+        });
+        let world = Self::new();
+        world.azure.state().restore(done);
+        let mut hosts = world.hosts.lock().unwrap();
+        let (project, published) = (world.path("project"), world.path("published"));
+        run_package(&project, &world.azure, &mut hosts, &published).unwrap();
+        drop(hosts);
         world
     }
 
@@ -208,30 +227,6 @@ impl World {
         path: &'static str,
         arguments: &[&str],
     ) -> Outcome {
-        self.stop_at(method, path, arguments, |script| {
-            format!("-INT -- -{script}")
-        })
-    }
-
-    /// Runs the script until a call of this kind is held, and then ends the `az` that makes it.
-    pub fn kill_az_at(
-        &self,
-        method: &'static str,
-        path: &'static str,
-        arguments: &[&str],
-    ) -> Outcome {
-        self.stop_at(method, path, arguments, |script| {
-            format!("-KILL $(< /proc/{script}/task/{script}/children)")
-        })
-    }
-
-    fn stop_at(
-        &self,
-        method: &'static str,
-        path: &'static str,
-        arguments: &[&str],
-        signal: impl Fn(u32) -> String,
-    ) -> Outcome {
         self.azure.hold(method, path);
         let script = self
             .provision(arguments)
@@ -241,7 +236,7 @@ impl World {
             .spawn()
             .unwrap();
         self.azure.await_held(Duration::from_secs(120));
-        let kill = format!("kill {}", signal(script.id()));
+        let kill = format!("kill -INT -- -{}", script.id());
         let kill = Command::new("bash").args(["-c", &kill]).status();
         assert!(kill.unwrap().success());
         let outcome = script.wait_with_output().unwrap().into();
@@ -343,8 +338,8 @@ impl World {
         self.install_tool(
             "func",
             &format!(
-                "if [ \"$*\" = --version ]; then echo 4.2.2; exit; fi\n\
-                 exec '{}' --silent --show-error --fail-with-body --noproxy '*' --request POST \
+                "if [ \"$*\" = --version ]; then echo A notice first; echo 4.14.0; exit; fi\n\
+                 exec '{}' --silent --fail-with-body --noproxy '*' --data-binary @- \
                  --header \"folder: $PWD\" --header \"runtime: $FUNCTIONS_WORKER_RUNTIME\" \
                  --header \"arguments: $*\" http://127.0.0.1:{}/",
                 find("curl").display(),
@@ -353,18 +348,28 @@ impl World {
         );
     }
 
+    pub fn sleep_for_real(&self) {
+        self.install_tool(
+            "sleep",
+            &format!("exec '{}' \"$@\"", find("sleep").display()),
+        );
+    }
+
     pub fn install_tool(&self, name: &str, script: &str) {
         let record = self.path("record");
         let env = find("env");
         let script = format!(
-            "#!/bin/sh\n{{ printf '%s\\n' {name} \"$@\"; '{}'; }} >>'{}/{name}.'$$\n{script}\n",
-            env.display(),
+            "#!/bin/sh\nfile='{}/{name}.'$$\n\
+             # Numbers of processes come up again.\n\
+             while [ -e \"$file\" ]; do file=$file+; done\n\
+             {{ printf '%s ' {name} \"$@\"; echo; '{}'; }} >\"$file\"\n{script}\n",
             record.display(),
+            env.display(),
         );
         write_executable(&self.path("bin").join(name), script.as_bytes());
     }
 
-    /// The files that git keeps, and a build that is done.
+    /// The files that git keeps, and a build that is done: `tests/packaging.rs` has the real one.
     fn install_project(&self) {
         let project = self.path("project");
         checkout::copy_to(&project);
@@ -374,36 +379,23 @@ impl World {
         write_executable(&project.join("build.sh"), b"#!/bin/sh\necho built\n");
     }
 
-    /// Puts the real build in the place of the one that is done already, and lets the script have
-    /// all that it may take.
-    pub fn build_for_real(&self, command: &mut Command) {
-        let project = self.path("project");
-        fs::remove_file(project.join("handler")).unwrap();
-        fs::copy(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("build.sh"),
-            project.join("build.sh"),
-        )
-        .unwrap();
-        let mut path = self.path("bin").into_os_string();
-        path.push(":");
-        path.push(env::var_os("PATH").unwrap_or_default());
-        command.env("PATH", path).env("CARGO_NET_OFFLINE", "true");
-        let home = env::home_dir().expect("a home, for Rust to be in");
-        for (name, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            command.env(
-                name,
-                env::var_os(name).unwrap_or_else(|| home.join(folder).into()),
-            );
-        }
-    }
-
-    /// So many times does `func azure functionapp publish` fail.
-    pub fn fail_publishing(&self, times: usize) {
-        self.hosts.lock().unwrap().failures = times;
+    /// `func azure functionapp publish` fails with this message.
+    pub fn fail_publishing(&self, message: Option<&'static str>) {
+        self.hosts.lock().unwrap().failure = message;
     }
 
     pub fn times_published(&self) -> usize {
         self.hosts.lock().unwrap().published
+    }
+
+    /// The command lines by which the script, or a test, has started this tool.
+    pub fn started(&self, tool: &str) -> Vec<String> {
+        let begins = format!("{tool} ");
+        let records = self.records().into_values();
+        let lines = records.filter(|record| record.starts_with(&begins));
+        lines
+            .map(|record| record.lines().next().unwrap().to_owned())
+            .collect()
     }
 
     /// Everything that is to be seen of the children: their arguments and their environments, by
@@ -425,7 +417,7 @@ impl World {
         let strangers = self.strangers.lock().unwrap();
         assert!(strangers.is_empty(), "not on loopback: {strangers:#?}");
         let state = self.azure.state();
-        assert!(state.unknown.is_empty(), "not known: {:#?}", state.unknown);
+        assert!(state.wrong.is_empty(), "{:#?}", state.wrong);
         drop(state);
         let home = fs::read_dir(self.path("home")).unwrap().count();
         assert_eq!(home, 0, "something was put into HOME");
@@ -437,7 +429,13 @@ impl World {
     /// or in any file.
     #[track_caller]
     pub fn check_secrets(&self, access_key: &str, outcomes: &[&Outcome]) {
-        let secrets = [access_key, MASTER_KEY, STORAGE_KEY];
+        let secrets = [
+            access_key,
+            MASTER_KEY,
+            STORAGE_KEY,
+            CONNECTION_STRING,
+            TOKEN,
+        ];
         for outcome in outcomes {
             for secret in secrets {
                 assert!(
@@ -465,18 +463,27 @@ impl World {
     }
 }
 
-/// `func azure functionapp publish`: packs the folder, and has the host run what was packed.
+/// `func azure functionapp publish`: finds the app, packs the folder, uploads the package, and has
+/// the host run it. It asks what the real one was seen to ask for that, and prints its messages.
 ///
-/// It leaves out what Core Tools does on the side: its own calls of Resource Manager, the check of
-/// the app's settings, the build on the server.
+/// It leaves out what Core Tools does on the side: the check of the app's settings, the pause of a
+/// minute after an upload, the look at how the deployment goes.
 fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -> Reply {
     let arguments = request.header("arguments").unwrap_or_default();
-    let app = arguments.strip_prefix("azure functionapp publish ");
-    let app = app
-        .and_then(|rest| rest.split(' ').next())
-        .unwrap_or_default();
+    let words: Vec<&str> = arguments.split(' ').collect();
+    let [
+        "azure",
+        "functionapp",
+        "publish",
+        app,
+        "--subscription",
+        subscription,
+        "--access-token-stdin",
+    ] = words[..]
+    else {
+        return Reply::text(400, &format!("Not for the stand-in of func: {arguments}\n"));
+    };
     let source = PathBuf::from(request.header("folder").unwrap_or_default());
-
     if request.header("runtime") != Some("custom") && !source.join("local.settings.json").exists() {
         return Reply::text(
             400,
@@ -484,22 +491,81 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
              FUNCTIONS_WORKER_RUNTIME.\n",
         );
     }
-    if !azure
-        .state()
-        .names("Microsoft.Web/sites")
-        .contains(&app.to_owned())
-    {
-        return Reply::text(400, &format!("Can't find app with name \"{app}\"\n"));
+    let token = String::from_utf8_lossy(&request.body);
+    if token.is_empty() {
+        return Reply::text(400, "Unable to set access token from stdin.\n");
     }
-    if hosts.failures > 0 {
-        hosts.failures -= 1;
-        return Reply::text(500, "Error uploading the package: Service Unavailable\n");
+    if let Some(message) = &hosts.failure {
+        return Reply::text(500, message);
+    }
+    let ask = |method: &str, path: &str, body: Value| Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: "api-version=2015-08-01".to_owned(),
+        headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
+        body: body.to_string().into_bytes(),
+    };
+    let answer = |method, path: &str, body| match azure.answer(&ask(method, path, body)) {
+        Reply::Answer {
+            status: 200, body, ..
+        } => serde_json::from_slice(&body).map_err(|_| ()),
+        _ => Err(()),
+    };
+    let failed = || Reply::text(500, "Error calling Azure Resource Manager.\n");
+
+    let query = format!("where type =~ 'Microsoft.Web/sites' and name =~ '{app}' | project id");
+    let query = json!({"subscriptions": [subscription], "query": query});
+    let graph = "/providers/Microsoft.ResourceGraph/resources";
+    let Ok::<Value, ()>(found) = answer("POST", graph, query) else {
+        return failed();
+    };
+    let Some(id) = found["data"]["rows"][0][0].as_str() else {
+        return Reply::text(400, &format!("Can't find app with name \"{app}\"\n"));
+    };
+    let Ok(site) = answer("GET", id, Value::Null) else {
+        return failed();
+    };
+    if site["properties"]["sku"] == "FlexConsumption" {
+        let upload = ask("POST", "/api/publish", Value::Null);
+        match azure.upload(&upload) {
+            Reply::Answer { status: 202, .. } => {}
+            _ => {
+                return Reply::text(
+                    503,
+                    "Error [2026-11-24T12:00:00.000Z] Uploading archive... (ServiceUnavailable).\n\
+                     Server Response: The service is unavailable.\n",
+                );
+            }
+        }
+    } else {
+        // The package is a blob, which a setting names.
+        let settings = format!("{id}/config/AppSettings");
+        let Ok(mut all) = answer("POST", &format!("{settings}/list"), Value::Null) else {
+            return failed();
+        };
+        all["properties"]["WEBSITE_RUN_FROM_PACKAGE"] = json!("https://blob");
+        if answer("PUT", &settings, all).is_err() {
+            return failed();
+        }
     }
 
+    match run_package(&source, azure, hosts, folder) {
+        Ok(()) => Reply::text(200, "Deployment completed successfully.\n"),
+        Err(message) => Reply::text(500, &format!("The host does not start: {message}\n")),
+    }
+}
+
+/// Has the Functions host run what func would publish.
+fn run_package(
+    source: &Path,
+    azure: &Azure,
+    hosts: &mut Hosts,
+    folder: &Path,
+) -> Result<(), String> {
     hosts.published += 1;
     let target = folder.join(hosts.published.to_string());
     let zip = folder.join(format!("{}.zip", hosts.published));
-    fs::write(&zip, core_tools::zip(&source)).unwrap();
+    fs::write(&zip, core_tools::zip(source)).unwrap();
     // Not in this process: a child that another thread starts meanwhile would hold the handler open
     // for writing, and a file that is can't be executed.
     let unzip = Command::new("unzip")
@@ -511,24 +577,25 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
 
     // Keys are kept in the storage account: they outlive the host.
     azure.state().host_port = None;
-    let function_key = hosts
-        .running
-        .take()
-        .and_then(|host| host.function_key("RandomNumber"));
+    let function = core_tools::included_files(source);
+    let function = function
+        .iter()
+        .find_map(|file| file.strip_suffix("/function.json"))
+        .unwrap();
+    let function_key = match hosts.running.take() {
+        Some(host) => host.function_key(function),
+        None => Some(dev_host::WALKTHROUGH_KEY.to_owned()),
+    };
     let host = dev_host::start(dev_host::Options {
         app_root: target,
         master_key: Some(MASTER_KEY.to_owned()),
         function_key,
         ..dev_host::Options::default()
     });
-    match host {
-        Ok(host) => {
-            azure.state().host_port = Some(host.port());
-            hosts.running = Some(host);
-            Reply::text(200, "Deployment completed successfully.\n")
-        }
-        Err(message) => Reply::text(500, &format!("The host does not start: {message}\n")),
-    }
+    let host = host.map_err(|message| message.to_string())?;
+    azure.state().host_port = Some(host.port());
+    hosts.running = Some(host);
+    Ok(())
 }
 
 /// The files of a configuration of the Azure CLI that is signed in, made once.
