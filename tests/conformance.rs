@@ -55,7 +55,7 @@ fn a_wrong_master_key_is_said_once() {
     };
     let mut differences = Vec::new();
     let error = run(&target, |difference| {
-        differences.push(difference.to_owned())
+        differences.push(difference.to_owned());
     })
     .unwrap_err();
     assert!(error.contains("refuses the master key"), "{error}");
@@ -94,7 +94,7 @@ fn check(host: &Running, is_dev_host: bool, is_forwarding: bool) -> (Summary, Ve
     };
     let mut differences = Vec::new();
     let summary = run(&target, |difference| {
-        differences.push(difference.to_owned())
+        differences.push(difference.to_owned());
     })
     .unwrap();
     (summary, differences)

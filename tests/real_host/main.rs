@@ -44,7 +44,7 @@ fn conforms(func: &str, handler: &Path) {
     };
     let mut differences = Vec::new();
     let summary = run(&target, |difference| {
-        differences.push(difference.to_owned())
+        differences.push(difference.to_owned());
     });
     let summary = summary.unwrap_or_else(|error| panic!("{error}"));
     assert!(differences.is_empty(), "{}", differences.join("\n"));
