@@ -7,13 +7,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    answer::Answer,
     app::App,
     auth::Grant,
     forward::HOST_VERSION,
     function_json::Function,
-    host::{Answer, Host},
+    host::Host,
     keys::{Keys, Scope},
-    server::{Body, Request},
+    request::{Body, Request},
 };
 
 const MASTER: &str = "_master";
@@ -33,7 +34,7 @@ const LEFT_OUT: [&str; 8] = [
 const JSON: &str = "application/json; charset=utf-8";
 
 /// None if the request is not for the host itself.
-pub async fn answer(
+pub async fn admin(
     host: &Host,
     app: &App,
     request: &Request,

@@ -2,17 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
     path::{Path, PathBuf},
 };
 
-use jsonc_parser::{ParseOptions, parse_to_serde_value};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     function_json::{self, Function},
     host_json::HostJson,
+    json::read_json,
+    template::Parameters,
     worker::{Launch, expand},
 };
 
@@ -67,6 +68,19 @@ impl App {
             settings,
             warnings,
         })
+    }
+
+    /// The function for a call, and the parameters of its route. A function that doesn't take the
+    /// method is not found: the answer is 404, not 405.
+    pub fn find(&self, method: &str, path: &str) -> Option<(&Function, Parameters)> {
+        let is_it = |found: &String| found.eq_ignore_ascii_case(method);
+        self.functions
+            .iter()
+            .filter(|function| match &function.methods {
+                None => true,
+                Some(methods) => methods.iter().any(is_it),
+            })
+            .find_map(|function| Some((function, function.template.matches(path)?)))
     }
 
     /// `defaultExecutablePath`: a file in the app root, or else, taken as it is, a name on PATH.
@@ -134,29 +148,4 @@ fn settings(path: &Path) -> Result<BTreeMap<String, String>, String> {
         ));
     }
     Ok(settings.values)
-}
-
-/// Reads JSON as the host does: it may have comments, a comma after a last item and a byte order
-/// mark. None if there is no such file.
-pub fn read_json(path: &Path) -> Result<Option<Value>, String> {
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let file = path.display();
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("{file} can't be read: {error}"))?;
-    let options = ParseOptions {
-        allow_comments: true,
-        allow_trailing_commas: true,
-        allow_loose_object_property_names: false,
-        allow_missing_commas: false,
-        allow_single_quoted_strings: false,
-        allow_hexadecimal_numbers: false,
-        allow_unary_plus_numbers: false,
-        allow_bare_decimal_point_numbers: false,
-        allow_extended_string_escapes: false,
-        allow_non_finite_numbers: false,
-    };
-    parse_to_serde_value(text.trim_start_matches('\u{feff}'), &options)
-        .map_err(|error| format!("{file} is not JSON: {error}"))
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::server::Request;
+use crate::request::Request;
 
 const HEADER: &str = "x-functions-key";
 const QUERY: &str = "code";

@@ -10,26 +10,6 @@ pub struct Console(Arc<dyn Fn(&str) + Send + Sync>);
 /// A line that begins so goes without it to a category of its own on the real host.
 const WORKERS_OWN: &str = "LanguageWorkerConsoleLog";
 
-/// The level that the host gives to a line of the handler (measured: "Log lines" of the
-/// recordings).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Severity {
-    Information,
-    Warning,
-    Error,
-}
-
-impl Severity {
-    /// "warn" anywhere and in any letter case makes an error a warning.
-    pub fn of_stderr(line: &str) -> Self {
-        if line.to_ascii_lowercase().contains("warn") {
-            Self::Warning
-        } else {
-            Self::Error
-        }
-    }
-}
-
 impl Console {
     /// Hands each line, which comes without a line break, to a function.
     pub fn new(line: impl Fn(&str) + Send + Sync + 'static) -> Self {
@@ -50,8 +30,15 @@ impl Console {
         (self.0)(&format!("host         {line}"));
     }
 
-    pub(crate) fn handler(&self, severity: Severity, line: &str) {
+    /// A line of the handler, with the level that the real host gives it ("Log lines" of the
+    /// recordings): on stderr, "warn" anywhere and in any letter case makes an error a warning.
+    pub(crate) fn handler(&self, is_stderr: bool, line: &str) {
+        let level = match is_stderr {
+            false => "Information",
+            true if line.to_ascii_lowercase().contains("warn") => "Warning",
+            true => "Error",
+        };
         let line = line.strip_prefix(WORKERS_OWN).unwrap_or(line);
-        (self.0)(&format!("{:<12} {line}", format!("{severity:?}")));
+        (self.0)(&format!("{level:<12} {line}"));
     }
 }

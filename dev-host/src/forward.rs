@@ -2,8 +2,6 @@
 //! .NET's HTTP client; what each makes of a request is in the recordings, row by row.
 
 use std::{
-    cell::RefCell,
-    future::{Future, pending},
     io,
     net::Ipv4Addr,
     rc::Rc,
@@ -12,16 +10,16 @@ use std::{
 
 use tokio::{
     io::AsyncWriteExt as _,
-    net::{TcpStream, tcp::OwnedWriteHalf},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use uuid::Uuid;
 
 use crate::{
-    host::{Answer, Content},
-    http::{Framing, Headers, Reader, chunk, header},
-    limits::Place,
-    server::{Body, Request, escape, reason},
+    answer::{Answer, Connection, Content, Download, Idle, reason},
+    host_json::{HostJson, Mode},
+    http::{Framing, Headers, METHODS, Reader, chunk, is_plain},
+    request::{Body, Request, escape},
     worker::{Call, Gate},
 };
 
@@ -90,28 +88,10 @@ const OF_THE_BODY: [&str; 11] = [
     "last-modified",
 ];
 
-/// The way in which a request is passed on.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Mode {
-    /// `enableProxyingHttpRequest`: streamed both ways, under the handler's own `Host`; what fails
-    /// is tried again.
-    Proxying,
-    /// `enableForwardingHttpRequest`: rebuilt, under the client's `Host`; the answer is read to its
-    /// end before the client gets any of it.
-    Forwarding,
-}
-
 pub struct Forwarder {
     gate: Gate,
     inactivity: Duration,
-    idle: Rc<RefCell<Vec<Connection>>>,
-}
-
-struct Connection {
-    reader: Reader,
-    write: OwnedWriteHalf,
-    last_used: Instant,
-    port: u16,
+    idle: Idle,
 }
 
 /// A request as the handler gets it.
@@ -134,18 +114,6 @@ enum Failure {
     Lasting,
 }
 
-/// An answer whose body is still to come.
-pub struct Download {
-    connection: Option<Connection>,
-    framing: Framing,
-    inactivity: Duration,
-    /// Where the connection goes when the body has come, if it can be used again.
-    idle: Option<Rc<RefCell<Vec<Connection>>>>,
-    /// The answer is part of the call.
-    call: Option<Call>,
-    pub place: Option<Place>,
-}
-
 impl Forwarder {
     /// A call may go without a byte in either direction for `inactivity`. (When forwarding the real
     /// limit is not verified.)
@@ -157,21 +125,40 @@ impl Forwarder {
         }
     }
 
-    /// Passes a request on. Whatever goes wrong, the client gets a 500 without a body.
-    pub async fn forward(&self, mode: Mode, request: &Request, body: &mut Body<'_>) -> Answer {
-        let call = self.gate.enter().await;
-        let answer = match mode {
-            Mode::Proxying => self.proxy(request, body, call).await,
-            Mode::Forwarding => self.send_rebuilt(request, body, &call).await,
+    /// Passes a request on when it is its turn: 429 if too many are waiting already. Whatever else
+    /// goes wrong, the client gets a 500 without a body. A handler that takes too long is killed
+    /// and started again.
+    pub async fn forward(
+        &self,
+        host_json: &HostJson,
+        request: &Request,
+        body: &mut Body<'_>,
+    ) -> Answer {
+        let Some(place) = host_json.limits.place().await else {
+            return Answer::empty(429);
         };
-        let is_sound = |answer: &Answer| {
-            let mut headers = answer.headers.iter();
-            headers.all(|(_, value)| value.chars().all(|c| c == '\t' || (' '..='~').contains(&c)))
+        let answer = async {
+            let call = self.gate.enter().await;
+            match host_json.mode {
+                Mode::Proxying => self.proxy(request, body, call).await,
+                Mode::Forwarding => self.send_rebuilt(request, body, &call).await,
+            }
         };
-        // Kestrel takes no header with anything but visible ASCII (not recorded).
-        answer
+        let answer = tokio::select! {
+            answer = answer => answer,
+            () = place.expires() => {
+                self.gate.restart();
+                None
+            }
+        };
+        let is_sound = |answer: &Answer| answer.headers.iter().all(|(_, value)| is_plain(value));
+        let mut answer = answer
             .filter(is_sound)
-            .unwrap_or_else(|| Answer::empty(500))
+            .unwrap_or_else(|| Answer::empty(500));
+        if let Content::Streamed(download) = &mut answer.content {
+            download.place = Some(place);
+        }
+        answer
     }
 
     async fn proxy(&self, request: &Request, body: &mut Body<'_>, call: Call) -> Option<Answer> {
@@ -337,40 +324,6 @@ impl Forwarder {
     }
 }
 
-impl Download {
-    /// The next piece, empty at the end.
-    pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
-        let Some(connection) = &mut self.connection else {
-            return Ok(Vec::new());
-        };
-        let piece = connection.reader.piece(&mut self.framing);
-        let expires = async {
-            match &self.place {
-                Some(place) => place.expires().await,
-                None => pending().await,
-            }
-        };
-        let piece = tokio::select! {
-            piece = timeout(self.inactivity, piece) => piece??,
-            () = expires => return Err(io::ErrorKind::TimedOut.into()),
-        };
-        if piece.is_empty() {
-            self.finish();
-        }
-        Ok(piece)
-    }
-
-    fn finish(&mut self) {
-        let connection = self.connection.take();
-        if let (Some(mut connection), Some(idle)) = (connection, self.idle.take())
-            && !connection.reader.has_unread()
-        {
-            connection.last_used = Instant::now();
-            idle.borrow_mut().push(connection);
-        }
-    }
-}
-
 /// Reads status and headers; says where the body ends and if the connection may be used again.
 async fn answer_head(reader: &mut Reader, is_head: bool) -> io::Result<(Answer, Framing, bool)> {
     let broken = || io::Error::from(io::ErrorKind::InvalidData);
@@ -387,16 +340,8 @@ async fn answer_head(reader: &mut Reader, is_head: bool) -> io::Result<(Answer, 
         "" => reason(answer.status).to_owned(),
         words => words.to_owned(),
     };
-    let mut room = LONGEST_HEAD;
-    loop {
-        let line = reader.line(room).await?;
-        if line.is_empty() {
-            break;
-        }
-        room = room.saturating_sub(line.len() + 2);
-        let (name, value) = header(&line).ok_or_else(broken)?;
-        answer.headers.add(name, latin1(value));
-    }
+    let text = |bytes: &[u8]| Some(latin1(bytes));
+    answer.headers = reader.headers(LONGEST_HEAD, text).await?;
     let headers = &answer.headers;
     let length = headers.get("content-length");
     let framing = if is_head || matches!(answer.status, 100..200 | 204 | 304) {
@@ -494,13 +439,10 @@ fn rebuilt(request: &Request) -> Option<Outgoing> {
 
 /// .NET writes these in capitals however they came (rows "method: get", "method: Get").
 fn known_method(method: &str) -> String {
-    let known = [
-        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-    ];
-    let found = known
+    let known = METHODS
         .iter()
         .find(|known| known.eq_ignore_ascii_case(method));
-    (*found.unwrap_or(&method)).to_owned()
+    (*known.unwrap_or(&method)).to_owned()
 }
 
 /// Each name once: .NET joins the values (row "header: cookies twice").

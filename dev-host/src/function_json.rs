@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{app::read_json, auth::Level, template::Template};
+use crate::{auth::Level, http::METHODS, json::read_json, template::Template};
 
 /// A function with an HTTP trigger.
 pub struct Function {
@@ -24,11 +24,6 @@ pub struct Function {
     /// Used up when the handler first answers 404 to a call of the function.
     pub hint: Once,
 }
-
-/// The methods that have a meaning: those of RFC 9110, and PATCH.
-const METHODS: [&str; 9] = [
-    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-];
 
 /// Reads the functions of an app, in the order of their names: the first whose route fits gets the
 /// call (routes.jsonl: `items/{id}` before `items/special`).

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use serde_json::Value;
 
-use crate::{forward::Mode, http::is_token, limits::CallLimits};
+use crate::{
+    http::{is_plain, is_token},
+    limits::CallLimits,
+};
 
 pub struct HostJson {
     pub description: Description,
@@ -15,6 +18,17 @@ pub struct HostJson {
     /// On every answer of the host.
     pub custom_headers: Vec<(String, String)>,
     pub limits: CallLimits,
+}
+
+/// The way in which a request is passed on.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// `enableProxyingHttpRequest`: streamed both ways, under the handler's own `Host`; what fails
+    /// is tried again.
+    Proxying,
+    /// `enableForwardingHttpRequest`: rebuilt, under the client's `Host`; the answer is read to its
+    /// end before the client gets any of it.
+    Forwarding,
 }
 
 /// How to start the handler.
@@ -93,16 +107,14 @@ impl HostJson {
         let custom_headers = members
             .list("extensions:http:customHeaders")
             .into_iter()
-            .map(|(name, value)| {
-                let is_header = is_token(name.as_bytes())
-                    && value.chars().all(|c| c == '\t' || (' '..='~').contains(&c));
-                match is_header {
+            .map(
+                |(name, value)| match is_token(name.as_bytes()) && is_plain(&value) {
                     true => Ok((name, value)),
                     false => Err(format!(
                         "extensions.http.customHeaders.{name} can't be sent as a header"
                     )),
-                }
-            })
+                },
+            )
             .collect::<Result<_, _>>()?;
         let count = |name| {
             let count =

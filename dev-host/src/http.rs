@@ -11,6 +11,11 @@ const PIECE: usize = 64 * 1024;
 /// The longest line within a body that is cut into chunks.
 const LONGEST_CHUNK_LINE: usize = 8 * 1024;
 
+/// The methods of RFC 9110, and PATCH.
+pub const METHODS: [&str; 9] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+];
+
 /// The headers in their order. Names are compared without regard to letter case.
 #[derive(Clone, Default)]
 pub struct Headers(Vec<(String, String)>);
@@ -82,7 +87,7 @@ impl Headers {
 }
 
 /// Name and value in one line of a head. None if it is no header.
-pub fn header(line: &[u8]) -> Option<(&str, &[u8])> {
+fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
     let value = value[1..].trim_ascii();
     let is_clean = is_token(name) && !value.contains(&b'\r') && !value.contains(&0);
@@ -90,6 +95,11 @@ pub fn header(line: &[u8]) -> Option<(&str, &[u8])> {
         .ok()
         .filter(|_| is_clean)
         .map(|name| (name, value))
+}
+
+/// If Kestrel sends it as the value of a header: visible ASCII only (not recorded).
+pub fn is_plain(value: &str) -> bool {
+    value.chars().all(|c| c == '\t' || (' '..='~').contains(&c))
 }
 
 pub fn is_token(bytes: &[u8]) -> bool {
@@ -171,6 +181,27 @@ impl Reader {
         line.pop();
         line.pop_if(|last| *last == b'\r');
         Ok(line)
+    }
+
+    /// The header lines of a head, up to the empty line. The bytes of a value become text as told;
+    /// a value that can't is [`ErrorKind::InvalidData`].
+    pub async fn headers(
+        &mut self,
+        longest: usize,
+        text: impl Fn(&[u8]) -> Option<String>,
+    ) -> io::Result<Headers> {
+        let mut headers = Headers::default();
+        let mut room = longest;
+        loop {
+            let line = self.line(room).await?;
+            if line.is_empty() {
+                return Ok(headers);
+            }
+            room = room.saturating_sub(line.len() + 2);
+            let header = header(&line).and_then(|(name, value)| Some((name, text(value)?)));
+            let (name, value) = header.ok_or(ErrorKind::InvalidData)?;
+            headers.add(name, value);
+        }
     }
 
     /// The next piece of a body, empty at its end. Trailers are dropped (row "body: chunked with

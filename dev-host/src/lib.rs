@@ -1,36 +1,43 @@
 //! A small Functions host for development: it starts a custom handler as the Azure Functions host
 //! does, checks the access keys and passes requests on. One rule of the real host per module:
 //!
-//! - `app`, `host_json`, `function_json`: the app's files;
+//! - `app`, of `host_json` and `function_json`, both read by `json`: what the app's files say;
+//! - `template`: which paths a route stands for;
 //! - `worker`: the handler's process;
 //! - `files`, `cargo`, `reload`: a change of a file is built and served;
-//! - `routes` and `template`: which function a path means;
 //! - `limits`: how many calls at once, and for how long;
 //! - `auth` and `keys`: which key opens what;
-//! - `http` and `server`: HTTP as the real host's server speaks it;
-//! - `host`: what becomes of a request;
+//! - `http`, `request`, `answer`, `server`: HTTP as the real host's server speaks it;
+//! - `host`: what is shared by those that follow;
+//! - `dispatch`: what becomes of a request;
 //! - `forward`: the two ways to pass it on;
 //! - `admin`: what the host itself answers;
 //! - `console`: which line gets which level.
+//!
+//! No two of them use each other: `server` uses `dispatch`, that `admin` and `forward`, those what
+//! is above them.
 //!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
 
 mod admin;
+mod answer;
 mod app;
 mod auth;
 mod cargo;
 mod console;
+mod dispatch;
 mod files;
 mod forward;
 mod function_json;
 mod host;
 mod host_json;
 mod http;
+mod json;
 mod keys;
 mod limits;
 mod reload;
-mod routes;
+mod request;
 mod server;
 mod template;
 mod worker;
@@ -43,8 +50,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::rt::System;
-use tokio::sync::watch;
+use tokio::{runtime, sync::watch, task::LocalSet};
 
 use crate::{
     app::App,
@@ -54,11 +60,10 @@ use crate::{
     host::Host,
     keys::Keys,
     reload::Reload,
-    routes::{find, segments},
-    server::decoded_path,
+    request::decoded_path,
     worker::{Gate, Worker},
 };
-pub use crate::{console::Console, template::Parameters};
+pub use crate::{console::Console, limits::Limits, template::Parameters};
 
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
@@ -111,31 +116,6 @@ impl Default for Options {
     }
 }
 
-/// How long the host waits.
-#[derive(Clone, Copy)]
-pub struct Limits {
-    /// For the first answer of the handler, at each start.
-    pub start: Duration,
-    /// For the next byte of a proxied request, in either direction.
-    pub inactivity: Duration,
-    /// For running calls when the host is to stop, in whole seconds.
-    pub stop: Duration,
-    /// For running calls when another handler is to take the place of this one.
-    pub swap: Duration,
-}
-
-impl Default for Limits {
-    /// The first two are the real host's. It stops within 30 s, which is too long for a developer.
-    fn default() -> Self {
-        Self {
-            start: Duration::from_secs(30),
-            inactivity: Duration::from_secs(240),
-            stop: Duration::from_secs(5),
-            swap: Duration::from_secs(30),
-        }
-    }
-}
-
 /// A host whose handler answers. It stops when this is dropped.
 pub struct Running {
     url: String,
@@ -153,7 +133,7 @@ pub struct Running {
 /// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
 /// answer.
 pub fn start(options: Options) -> Result<Running, String> {
-    let app = App::read(&options.app_root)?;
+    let mut app = App::read(&options.app_root)?;
     let address = SocketAddr::new(options.address, options.port);
     let listener = TcpListener::bind(address).map_err(|error| {
         format!(
@@ -175,7 +155,9 @@ pub fn start(options: Options) -> Result<Running, String> {
         options.console.host(&format!(
             "calls wait for the handler that you start with FUNCTIONS_CUSTOMHANDLER_PORT={port}"
         ));
+        // Who stands at a breakpoint takes his time.
         limits.inactivity = Duration::MAX;
+        app.host_json.limits.timeout = None;
         (None, Gate::attached(port))
     } else {
         if cargo::is_package(&app.root) {
@@ -183,7 +165,7 @@ pub fn start(options: Options) -> Result<Running, String> {
         }
         // Before the build, so that nothing that is saved meanwhile is missed.
         let watch = options.watch.then(|| Watch::start(&app.root));
-        let built = System::new().block_on(cargo::build(&app, options.release))?;
+        let built = block_on(cargo::build(&app, options.release))??;
         if let Some(watch) = watch {
             reload = Some(Reload {
                 watch: watch?,
@@ -216,16 +198,14 @@ pub fn start(options: Options) -> Result<Running, String> {
     let thread = thread::Builder::new()
         .name("dev-host".to_owned())
         .spawn(move || {
-            System::new().block_on(server::run(
+            block_on(server::run(
                 serving,
                 (worker, reload),
                 listener,
                 stopped,
                 stop_on_signals,
-                move || {
-                    let _ = ready.send(());
-                },
-            ))
+                ready,
+            ))?
         })
         .map_err(|error| format!("no thread for the host: {error}"))?;
 
@@ -269,7 +249,7 @@ impl Running {
     /// The function that a call is for, and the parameters of its route.
     pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
         let app = self.host.app();
-        let (function, parameters) = find(&app.functions, method, &segments(&decoded_path(path)?))?;
+        let (function, parameters) = app.find(method, &decoded_path(path)?)?;
         Some((function.name.clone(), parameters))
     }
 
@@ -351,6 +331,14 @@ impl Drop for Running {
         self.stop.send_replace(true);
         let _ = self.join();
     }
+}
+
+/// Runs a task and what it spawns, all on this thread.
+fn block_on<T>(task: impl Future<Output = T>) -> Result<T, String> {
+    let mut builder = runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the host can't begin: {error}"))?;
+    Ok(LocalSet::new().block_on(&runtime, task))
 }
 
 /// A word that a shell takes as it is.

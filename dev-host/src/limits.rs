@@ -1,5 +1,5 @@
-//! What host.json allows a call: how many at once, and for how long. The figures are those of the
-//! table "host.json, measured".
+//! How long the host waits, and what host.json allows a call: how many at once, and for how long.
+//! The figures are those of the table "host.json, measured".
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,34 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    host::{Answer, Content},
-    worker::Gate,
-};
+/// How long the host waits.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// For the first answer of the handler, at each start.
+    pub start: Duration,
+    /// For the next byte between host and handler, in either direction.
+    pub inactivity: Duration,
+    /// For running calls when the host is to stop.
+    pub stop: Duration,
+    /// For running calls when another handler is to take the place of this one.
+    pub swap: Duration,
+}
+
+impl Default for Limits {
+    /// The first two are the real host's. It stops within 30 s, which is too long for a developer.
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(30),
+            inactivity: Duration::from_secs(240),
+            stop: Duration::from_secs(5),
+            swap: Duration::from_secs(30),
+        }
+    }
+}
 
 pub struct CallLimits {
-    timeout: Option<Duration>,
+    /// `functionTimeout`.
+    pub timeout: Option<Duration>,
     /// Running or waiting for their turn.
     outstanding: Arc<Semaphore>,
     running: Arc<Semaphore>,
@@ -22,7 +43,6 @@ pub struct CallLimits {
 
 /// The place of a call among the others.
 pub struct Place {
-    gate: Gate,
     deadline: Option<Instant>,
     _permits: [OwnedSemaphorePermit; 2],
 }
@@ -45,40 +65,23 @@ impl CallLimits {
         }
     }
 
-    /// Makes a call when it is its turn. It gets 429 if too many are waiting already, and 500 if
-    /// it takes too long: then the handler is killed and started again.
-    pub async fn apply(&self, gate: &Gate, call: impl Future<Output = Answer>) -> Answer {
-        let Ok(outstanding) = Arc::clone(&self.outstanding).try_acquire_owned() else {
-            return Answer::empty(429);
-        };
-        let running = Arc::clone(&self.running).acquire_owned().await;
-        let place = Place {
-            gate: gate.clone(),
-            // Who stands at a breakpoint takes his time.
-            deadline: self
-                .timeout
-                .filter(|_| !gate.is_attached)
-                .map(|timeout| Instant::now() + timeout),
-            _permits: [outstanding, running.expect("nobody closes the semaphore")],
-        };
-        tokio::select! {
-            mut answer = call => {
-                if let Content::Streamed(download) = &mut answer.content {
-                    download.place = Some(place);
-                }
-                answer
-            }
-            () = place.expires() => Answer::empty(500),
-        }
+    /// Waits until it is a call's turn. None if too many calls are waiting already.
+    pub async fn place(&self) -> Option<Place> {
+        let outstanding = Arc::clone(&self.outstanding).try_acquire_owned().ok()?;
+        let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
+        Some(Place {
+            deadline: self.timeout.map(|timeout| Instant::now() + timeout),
+            _permits: [outstanding, running],
+        })
     }
 }
 
 impl Place {
+    /// Ends when the call has taken too long.
     pub async fn expires(&self) {
         match self.deadline {
             Some(deadline) => sleep_until(deadline).await,
             None => std::future::pending().await,
         }
-        self.gate.restart();
     }
 }

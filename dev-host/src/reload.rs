@@ -26,7 +26,7 @@ impl Reload {
                 .map(|file| file.display().to_string())
                 .collect();
             host.console.host(&format!("changed: {}", names.join(", ")));
-            match self.serve(&changed, host).await {
+            match self.apply(&changed, host).await {
                 Ok(done) => {
                     changed.clear();
                     host.console.host(&done);
@@ -40,7 +40,7 @@ impl Reload {
     }
 
     /// Builds the app as it is now and serves it; says what it did.
-    async fn serve(&self, changed: &BTreeSet<PathBuf>, host: &Host) -> Result<String, String> {
+    async fn apply(&self, changed: &BTreeSet<PathBuf>, host: &Host) -> Result<String, String> {
         let begin = Instant::now();
         let seconds = || begin.elapsed().as_secs_f32();
         let app = App::read(&host.app().root)?;

@@ -96,17 +96,15 @@ impl Template {
         Ok(Self(segments))
     }
 
-    /// Compares with the decoded segments of a path. An empty one at the end stands for a slash
-    /// there, which makes no difference except in a catch-all parameter.
-    pub fn matches(&self, path: &[String]) -> Option<Parameters> {
+    /// Compares with a decoded path. A slash at its end makes no difference except in a catch-all
+    /// parameter.
+    pub fn matches(&self, path: &str) -> Option<Parameters> {
         let mut found = Parameters::new();
-        let given = match path {
-            [given @ .., last] if last.is_empty() => given,
-            given => given,
-        };
+        let path: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        let given = path.strip_suffix(&[""]).unwrap_or(&path);
         let mut is_open = false;
         for (index, segment) in self.0.iter().enumerate() {
-            let text = given.get(index).map_or("", String::as_str);
+            let text = given.get(index).copied().unwrap_or_default();
             match segment {
                 Segment::Literal(literal) => {
                     if text.to_lowercase() != *literal {

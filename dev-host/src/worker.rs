@@ -15,23 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::rt::{
-    self,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::{Child, Command},
     sync::{OwnedRwLockReadGuard, RwLock, mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
 };
 use uuid::Uuid;
 
-use crate::{
-    Limits,
-    console::{Console, Severity},
-};
+use crate::{console::Console, limits::Limits};
 
 /// Where the handler listens.
 const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -76,13 +70,13 @@ pub struct Gate {
     /// ones wait.
     calls: Arc<RwLock<()>>,
     /// Somebody else starts the handler and ends it.
-    pub is_attached: bool,
+    is_attached: bool,
     orders: mpsc::UnboundedSender<Order>,
 }
 
 /// A call under way, to be kept until the last byte of its answer.
 pub struct Call {
-    gate: Gate,
+    pub gate: Gate,
     _running: OwnedRwLockReadGuard<()>,
 }
 
@@ -275,7 +269,7 @@ impl Handler {
         let start = tokio::select! {
             exit = process.child.wait() => Some(exit),
             // If the handler is gone, it was somebody else who answered.
-            () = answers(self.port) => process.child.try_wait().transpose(),
+            () = until_it_answers(self.port) => process.child.try_wait().transpose(),
             () = &mut too_late => {
                 let problem = format!(
                     "has not answered GET / within {} s: it has to serve HTTP on 127.0.0.1, on \
@@ -420,11 +414,11 @@ impl Process {
         let tail = Arc::clone(&last_lines);
         let (output, errors) = (console.clone(), console.clone());
         let readers = [
-            rt::spawn(lines(child.stdout.take(), move |line| {
-                output.handler(Severity::Information, line);
+            tokio::spawn(lines(child.stdout.take(), move |line| {
+                output.handler(false, line);
             })),
-            rt::spawn(lines(child.stderr.take(), move |line| {
-                errors.handler(Severity::of_stderr(line), line);
+            tokio::spawn(lines(child.stderr.take(), move |line| {
+                errors.handler(true, line);
                 let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
                 tail.push_back(line.to_owned());
                 if tail.len() > LAST_LINES {
@@ -498,16 +492,16 @@ fn split(line: &str) -> Vec<String> {
 
 /// Ends when the handler answers GET /. Any answer will do, and so will anything else that is not
 /// a refused connection.
-async fn answers(port: u16) {
+async fn until_it_answers(port: u16) {
     loop {
-        match answer(port).await {
+        match ask(port).await {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => sleep(POLL).await,
             _ => return,
         }
     }
 }
 
-async fn answer(port: u16) -> io::Result<u8> {
+async fn ask(port: u16) -> io::Result<u8> {
     let mut stream = TcpStream::connect((HOST, port)).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

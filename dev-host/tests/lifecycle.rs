@@ -779,7 +779,9 @@ fn a_404_of_the_handler_is_pointed_out_once_for_each_function() {
 fn what_is_missing_is_told_in_one_line() {
     let app = TestApp::new();
     fs::remove_file(app.path().join("host.json")).unwrap();
-    let (status, errors) = Host::spawn(&app, &ANY_PORT).end();
+    // The folder itself, for one above it may have a host.json of its own.
+    let arguments = ["--port", "0", "--app-root", "."];
+    let (status, errors) = Host::spawn(&app, &arguments).end();
     assert_eq!(status.code(), Some(1));
     assert!(errors.contains("has no host.json"), "{errors}");
     assert_eq!(errors.lines().count(), 1, "{errors}");
