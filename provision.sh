@@ -5,30 +5,33 @@
 #
 # It first looks what is there, so it can be run again at any time and goes on from where it ended.
 # No secret is given to a command as an argument, where `ps` shows it to everybody on the machine,
-# nor printed, nor written to a file.
-#
-# Runs on bash 3.2 (macOS) and later.
+# nor printed, nor written to a file. It runs on bash 3.2 (macOS) and later.
 
 [ -n "${BASH_VERSION-}" ] || { echo 'provision.sh: run it with bash: ./provision.sh' >&2; exit 2; }
 # Started as `sh`, bash lacks some of what is used here.
 set +o posix
 set -euo pipefail
 
-# --- The function: all that differs from one to another -----------------------------------------
+# --- What function.json does not say ------------------------------------------------------------
 
-# The folder of function.json, and so the function's name. The names in Azure follow from it.
+# The function after which everything in Azure is named.
 function_name=RandomNumber
-# How the check at the end calls it: options of curl. None stand for a plain GET; a POST takes for
-# example (--header 'Content-Type: application/json' --data '{"name":"Ada"}').
-check_options=()
-# What it then answers: an extended regular expression.
-check_answer='^\{"value":[1-9][0-9]{0,2}\}$'
+
+# How the check at the end calls a function, and what it answers: an extended regular expression. A
+# function that is not named here is called at its route, with 1 for each parameter, and any answer
+# will do. A POST with a body takes for example
+#   Greeting) path=greeting options=(--header 'Content-Type: text/plain' --data Ada) answers=Ada ;;
+sample_call() {
+  case $1 in
+    RandomNumber) answers='^\{"value":[1-9][0-9]{0,2}\}$' ;;
+  esac
+}
 
 # ------------------------------------------------------------------------------------------------
 
 usage() {
   cat <<USAGE
-Creates the $function_name function in Azure, publishes it, sets its access key and checks it.
+Creates the $function_name function app, publishes it, sets the functions' key and checks them.
 Running it again changes nothing that is in place already.
 
 Usage: ./provision.sh [OPTION]...
@@ -48,7 +51,6 @@ Usage: ./provision.sh [OPTION]...
   --delete               delete what this script has created, after asking
   --yes                  don't ask
   --help                 print this
-
 In parentheses: the environment variable that an option overrides; the default. Derived names
 follow from the subscription and the resource group, so that each run finds the same ones.
 PROVISION_TIMEOUT is the longest wait for Azure in one step, in seconds ($default_timeout).
@@ -77,9 +79,9 @@ main() {
   check_arguments
   errors=$(mktemp)
   trap finish EXIT
-  trap 'interrupted 129' HUP
-  trap 'interrupted 130' INT
-  trap 'interrupted 143' TERM
+  trap 'echo && end 129 stopped.' HUP
+  trap 'echo && end 130 stopped.' INT
+  trap 'echo && end 143 stopped.' TERM
 
   cd "$(dirname "${BASH_SOURCE[0]}")"
   check_prerequisites
@@ -98,8 +100,8 @@ main() {
   fi
   step 'Build and publish' publish \
     "run: ./build.sh, and func azure functionapp publish $app --subscription $subscription"
-  $update || step 'Access key' assign_key "set the key $key_name of the function $function_name"
-  step 'Check' check_endpoint 'call the function without a key, a wrong one, the right one'
+  $update || step 'Access key' assign_keys "set the key $key_name of each function"
+  step 'Check' check 'call each function without a key, with a wrong one and with the right one'
   sum_up
 }
 
@@ -162,7 +164,6 @@ read_arguments() {
 check_arguments() {
   # In other locales a range such as a-z may hold more letters.
   local LC_ALL=C
-
   [[ $group =~ ^[A-Za-z0-9_.\(\)-]{1,90}$ && $group != *. ]] ||
     refuse "resource group '$group': give 1 to 90 letters, digits, hyphens, underscores," \
       'periods and parentheses, with no period at the end'
@@ -195,7 +196,9 @@ check_prerequisites() {
   if ! $delete; then
     [[ -f $function_name/function.json ]] ||
       refuse "there is no $function_name/function.json: in provision.sh, set function_name to" \
-        "the name of the function's folder"
+        "the name of a function's folder"
+    functions=(*/function.json)
+    functions=("${functions[@]%/function.json}")
     if ! has func; then
       lacks 'func, the Azure Functions Core Tools' "$(how_to_install func)"
     else
@@ -251,8 +254,6 @@ how_to_install() {
   esac
 }
 
-# --- Names --------------------------------------------------------------------------------------
-
 derive_names() {
   local hash from=$subscription/$group words=${name_in_words:0:49} letters=${name_in_words//-/}
   # A name that is cut short still differs from another one with the same beginning.
@@ -283,15 +284,9 @@ short_hash() {
 }
 
 announce() {
-  cat <<SUMMARY
-$function_name in Azure$(! $dry_run || echo ' (dry run: nothing is changed)')
-  subscription     $subscription
-  resource group   $group
-  location         $location
-  storage account  $storage
-  function app     $app
-  plan             $plan
-SUMMARY
+  printf '%s in Azure%s\n' "$function_name" "$(! $dry_run || echo ' (dry run: nothing is changed)')"
+  printf '  %-16s %s\n' subscription "$subscription" 'resource group' "$group" \
+    location "$location" 'storage account' "$storage" 'function app' "$app" plan "$plan"
 }
 
 # --- Step 1: resource group, storage account, logs ----------------------------------------------
@@ -357,15 +352,9 @@ find_app() {
       'with --app'
 }
 
-# The key that is set is the one to check with.
 find_app_to_update() {
   find_app || fail "there is no function app $app in the resource group $group: leave --update out"
   say "function app $app is there"
-  ! $dry_run || return 0
-  key_value=$(azure rest --method post --output tsv --query "\"$key_name\"" \
-    --url "$app_id/functions/$function_name/listkeys?api-version=2024-04-01") ||
-    failed "asking for the key $key_name"
-  [[ -n $key_value ]] || fail "the function has no key $key_name: give another name with --key-name"
 }
 
 # --- Step 2: function app -----------------------------------------------------------------------
@@ -380,15 +369,11 @@ create_app() {
   fi
   ! $group_is_ours || ! $group_was_there || [[ $plan != flex ]] || delete_empty_plans
 
-  local plan_options logs_options=(--disable-app-insights true)
+  local logs_options=(--disable-app-insights true) plan_options
   $no_logs || logs_options=(--app-insights "$logs")
-  if [[ $plan == flex ]]; then
-    plan_options=(--flexconsumption-location "$location"
-      --deployment-storage-container-name "$container")
-  else
-    plan_options=(--consumption-plan-location "$location" --os-type Linux
-      --functions-version 4)
-  fi
+  plan_options=(--consumption-plan-location "$location" --os-type Linux --functions-version 4)
+  [[ $plan != flex ]] || plan_options=(--flexconsumption-location "$location"
+    --deployment-storage-container-name "$container")
   creating_app=true
   change 'creating the function app' functionapp create --name "$app" --resource-group "$group" \
     --storage-account "$storage" --runtime custom "${plan_options[@]}" "${logs_options[@]}" \
@@ -476,35 +461,38 @@ run_func() {
 # --- Step 5: access key -------------------------------------------------------------------------
 
 # Not by the Azure CLI, which takes the key's value as an argument.
-assign_key() {
-  local url deadline=$((SECONDS + timeout))
-  # In lower case, the name of the function works on every host.
-  url=https://$host/admin/functions/$(lower "$function_name")/keys/$key_name
-  http_status=none master_key=''
-  start_ticker 'setting the access key'
-  while :; do
-    if [[ -n $master_key ]] || get_master_key; then
-      request PUT "$url" "$master_key" \
-        "{\"name\":\"$key_name\",\"value\":\"$(quoted "$key_value")\"}"
-    fi
-    case $http_status in
-      200 | 201) break ;;
-      400)
-        fail "the host refuses this value for the key $key_name (status 400): it may ask for" \
-          "Azure's checksum. Generate one in the portal (Functions, $function_name, Function Keys)."
-        ;;
-      401) fail 'the host refuses the master key (status 401): it may be new. Run this again.' ;;
-      none | 000 | 404 | 5??) ;; # The host restarts with what has been published.
-      *) fail "the host answers status $http_status to the key $key_name" ;;
-    esac
-    [[ $SECONDS -lt $deadline ]] ||
-      fail "the host takes no key after $timeout s (last status: $http_status)" "$(said)"
-    sleep 5
+assign_keys() {
+  local name deadline=$((SECONDS + timeout)) master_key=''
+  start_ticker 'setting the function key'
+  for name in "${functions[@]}"; do
+    describe "$name"
+    [[ $level == function ]] || continue
+    http_status=none
+    until [[ $http_status == 20[01] ]]; do
+      if [[ -n $master_key ]] || get_master_key; then
+        # In lower case, the name of the function works on every host.
+        request PUT "https://$host/admin/functions/$(lower "$name")/keys/$key_name" "$master_key" \
+          "{\"name\":\"$key_name\",\"value\":\"$(quoted "$key_value")\"}"
+      fi
+      case $http_status in
+        200 | 201) continue ;;
+        400)
+          fail "the host refuses this value for the key $key_name (status 400): it may ask for" \
+            "Azure's checksum. Generate one in the portal (Functions, $name, Function Keys)."
+          ;;
+        401) fail 'the host refuses the master key (status 401): it may be new. Run this again.' ;;
+        none | 000 | 404 | 5??) ;; # The host restarts with what has been published.
+        *) fail "the host answers status $http_status to the key $key_name" ;;
+      esac
+      [[ $SECONDS -lt $deadline ]] ||
+        fail "the host takes no key after $timeout s (last status: $http_status)" "$(said)"
+      sleep 5
+    done
+    say "$name: the key $key_name is set"
   done
   # The answer repeats the key.
-  unset master_key http_body
+  unset http_body
   stop_ticker
-  say "the key $key_name is set"
 }
 
 # Resource Manager has it from the host, and gives none while that restarts.
@@ -517,21 +505,52 @@ get_master_key() {
 
 # --- Step 6: check ------------------------------------------------------------------------------
 
-check_endpoint() {
-  url=https://$host/api/$function_name
-  start_ticker 'calling the function'
-  expect 401 'without a key' "$url" ''
-  expect 401 'with a wrong key' "$url" "x$key_value"
-  expect 200 'with the key in the header' "$url" "$key_value"
-  expect 200 'with the key in ?code=' "$url?code=$(percent_encoded "$key_value")" ''
+check() {
+  local name url
+  start_ticker 'calling the functions'
+  for name in "${functions[@]}"; do
+    describe "$name"
+    url=https://$host/$path
+    expect "$([[ $level == anonymous ]] && echo 200 || echo 401)" "$name without a key" "$url" ''
+    [[ $level == function ]] || continue
+    if $update; then
+      # The key that is set is the one to check with.
+      key_value=$(azure rest --method post --output tsv --query "\"$key_name\"" \
+        --url "$app_id/functions/$name/listkeys?api-version=2024-04-01") ||
+        failed "asking for the key $key_name of $name"
+      [[ -n $key_value ]] || fail "$name has no key $key_name: give another name with --key-name"
+    fi
+    expect 401 "$name with a wrong key" "$url" "x$key_value"
+    expect 200 "$name with the key in the header" "$url" "$key_value"
+    expect 200 "$name with the key in ?code=" "$url?code=$(percent_encoded "$key_value")" ''
+  done
   stop_ticker
 }
+
+# How to call a function, by its function.json: leaves $level, $path, $method (empty for GET), curl's
+# $options and $answers.
+describe() {
+  local file=$1/function.json prefix methods
+  level=$(lower "$(member authLevel "$file")")
+  level=${level:-function}
+  prefix=$(member routePrefix host.json)
+  path=$(member route "$file" | sed 's/{[^}]*}/1/g')
+  path=${prefix:-api}/${path:-$1}
+  methods=$(tr -d '[:space:]' <"$file" | sed -n 's/.*"methods":\["\([^]]*\)"\].*/\1/p')
+  method=$(printf %s "${methods%%\"*}" | tr '[:lower:]' '[:upper:]')
+  [[ ! $(lower "\"$methods\"") == *'"get"'* ]] || method=''
+  options=() answers=''
+  sample_call "$1"
+}
+
+# member NAME FILE: the text of a JSON file's one member of that name.
+member() { tr -d '\n' <"$2" | sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p"; }
 
 # expect STATUS HOW URL KEY
 expect() {
   local deadline=$((SECONDS + timeout)) refusals=0
   while :; do
-    request '' "$3" "$4" '' ${check_options[@]+"${check_options[@]}"}
+    request "$method" "$3" "$4" '' ${options[@]+"${options[@]}"}
     [[ $http_status != "$1" ]] || break
     case $http_status in
       # The host may restart still, or once more.
@@ -541,20 +560,23 @@ expect() {
     esac
     sleep 5
   done
-  [[ $http_status != 401 || $1 == 401 ]] || fail "the function called $2 answers status 401." \
+  [[ $http_status != 401 || $1 == 401 ]] || fail "$2: the answer has status 401." \
     'The host has not taken the key up: run this again, or restart the app in the portal.'
   [[ $http_status == "$1" ]] ||
-    fail "the function called $2 answers status $http_status, not $1" "$(said)"
+    fail "$2: the answer has status $http_status, not $1" "$(said)"
   [[ $1 == 200 ]] || http_body=''
-  [[ $1 != 200 || $http_body =~ $check_answer ]] ||
-    fail "the function called $2 answers '$http_body', which does not match $check_answer"
+  [[ $1 != 200 || -z $answers || $http_body =~ $answers ]] ||
+    fail "$2: the answer '$http_body' does not match $answers"
   say "$2: $1${http_body:+, $http_body}"
 }
 
 sum_up() {
   ! $dry_run || { printf '\nNothing was changed.\n' && return; }
-  local show_key logs_are call='curl --header @-'
-  [[ ${#check_options[@]} -eq 0 ]] || call+=$(printf ' %q' "${check_options[@]}")
+  local show_key logs_are url call='curl --header @-'
+  describe "$function_name"
+  url=https://$host/$path
+  [[ -z $method ]] || call+=" --request $method"
+  [[ ${#options[@]} -eq 0 ]] || call+=$(printf ' %q' "${options[@]}")
   show_key="az functionapp function keys list --subscription $subscription"
   show_key+=" --resource-group '$group' --name $app --function-name $function_name"
   show_key+=" --query '\"$key_name\"' --output tsv"
@@ -564,7 +586,7 @@ sum_up() {
   ! $update || logs_are='Nothing else was changed.'
   cat <<SUMMARY
 
-Done in $SECONDS s. The function is at
+Done in $SECONDS s. $function_name is at
 
   $url
 
@@ -756,8 +778,6 @@ change() {
   say "$what: done"
 }
 
-# --- HTTP ---------------------------------------------------------------------------------------
-
 # request METHOD URL [KEY [BODY [OPTION]...]]: leaves $http_status, 000 for no answer at all, and
 # $http_body. An empty METHOD is the one that curl's OPTIONs ask for. curl gets by standard input
 # what can have the key in it. The user's own settings (~/.curlrc) could write it somewhere.
@@ -785,16 +805,7 @@ quoted() {
 
 lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; }
 
-percent_encoded() {
-  local LC_ALL=C text=$1 index character
-  for ((index = 0; index < ${#text}; index++)); do
-    character=${text:index:1}
-    case $character in
-      [A-Za-z0-9._~-]) printf %s "$character" ;;
-      *) printf '%%%02X' "'$character" ;;
-    esac
-  done
-}
+percent_encoded() { printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'; }
 
 # --- Telling how it goes ------------------------------------------------------------------------
 
@@ -824,8 +835,7 @@ patiently() {
   return "$status"
 }
 
-# The error of the last command.
-said() { cat "$errors"; }
+said() { cat "$errors"; } # The error of the last command.
 
 # Shows every second how long it takes: on a terminal; elsewhere with a line each 30 s.
 start_ticker() {
@@ -865,12 +875,14 @@ refuse() {
 }
 
 # fail MESSAGE-WORD...: ends a step.
-fail() {
+fail() { end 1 "$*"; }
+
+end() {
   stop_ticker
   explained=true
-  printf 'provision.sh: %s%s\n' "$(where)" "$*" >&2
+  printf 'provision.sh: %s%s\n' "$(where)" "$2" >&2
   again
-  exit 1
+  exit "$1"
 }
 
 where() { [[ -z ${step_number-} ]] || printf 'step %s (%s): ' "$step_number" "$step_title"; }
@@ -883,24 +895,14 @@ provision.sh: a plan without an app may be left; this lists such plans: az funct
 LEFT
 }
 
-interrupted() {
-  stop_ticker
-  explained=true
-  printf '\nprovision.sh: %sstopped.\n' "$(where)" >&2
-  again
-  exit "$1"
-}
-
 # Has the last word on a failure that nothing above has foreseen.
 finish() {
-  local status=$?
-  stop_ticker
-  if [[ $status -ne 0 ]] && ! ${explained-false}; then
-    printf 'provision.sh: %sunexpected failure, status %s. %s\n' \
-      "$(where)" "$status" "$(said)" >&2
-    again
-  fi
+  local status=$? words
+  words=$(said)
   rm -f "$errors"
+  stop_ticker
+  [[ $status -eq 0 ]] || ${explained-false} ||
+    end "$status" "unexpected failure, status $status. $words"
 }
 
 main "$@"

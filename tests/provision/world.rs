@@ -27,7 +27,7 @@ use crate::{
 const AZURE_CLI: &str = "2.91.0";
 
 /// All that the script may call, beside `az` and `func`.
-const TOOLS: [&str; 16] = [
+const TOOLS: [&str; 17] = [
     "cargo",
     "cat",
     "curl",
@@ -36,6 +36,7 @@ const TOOLS: [&str; 16] = [
     "grep",
     "head",
     "mktemp",
+    "od",
     "rm",
     "sed",
     "sha256sum",
@@ -254,6 +255,12 @@ impl World {
             r#"["post"]"#,
         );
         write_executable(&project.join("handler"), handler.as_bytes());
+    }
+
+    pub fn write(&self, file: &str, content: &str) {
+        let file = self.path("project").join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
     }
 
     /// Puts something else in the place of what a file of the project has once.
