@@ -33,7 +33,7 @@ pub async fn build(app: &App, is_release: bool) -> Result<Built, String> {
     }
     let name = executable.file_name().unwrap_or_default();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let output = Command::new(cargo)
+    let build = Command::new(&cargo)
         // No --package: with the packages and features of `cargo start`, whose dependencies are
         // then not compiled again.
         .args(["build", "--bin"])
@@ -42,11 +42,19 @@ pub async fn build(app: &App, is_release: bool) -> Result<Built, String> {
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(&app.root)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output()
+        .spawn()
+        .map_err(|error| {
+            format!(
+                "`{}` can't be run ({error}): is Rust installed?",
+                cargo.display()
+            )
+        })?;
+    let output = build
+        .wait_with_output()
         .await
-        .map_err(|error| format!("`cargo build` can't be run: {error}"))?;
+        .map_err(|error| format!("`cargo build` can't be awaited: {error}"))?;
     let name = name.display();
     if !output.status.success() {
         return Err(format!(

@@ -823,9 +823,13 @@ fn an_app_that_is_a_rust_package_is_built() {
     drop(host);
 
     app.write("main.rs", "this is not Rust");
-    let error = dev_host::start(app.options()).err().unwrap();
+    let (status, errors) = Host::spawn(&app, &ANY_PORT).end();
+    assert_eq!(status.code(), Some(1));
+    // Cargo's own words, and then one line.
+    assert!(errors.contains("main.rs:1:"), "{errors}");
+    let last = errors.lines().last().unwrap();
     assert!(
-        error.starts_with("`cargo build --bin my-handler` failed in "),
-        "{error}"
+        last.starts_with("error: `cargo build --bin my-handler` failed in "),
+        "{errors}"
     );
 }
