@@ -94,7 +94,9 @@ fn what_is_named_is_there() {
     // What a reader of the README may write, and what git does not keep.
     let others = read(".gitignore") + "/src/greeting.rs\n/Greeting/function.json\n";
     let files = checkout::files();
-    for file in files.iter().filter(|file| file.ends_with(".md")) {
+    let texts = files.iter().filter(|file| file.ends_with(".md"));
+    // What the recordings name lies on the machine where they were made.
+    for file in texts.filter(|file| !file.starts_with("conformance/recorded/")) {
         let text = read(file);
         for link in link.captures_iter(&text) {
             let target = project().join(file).with_file_name(&link[1]);
