@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long)]
     no_watch: bool,
     /// Call a handler that listens on this port of 127.0.0.1, such as one under a debugger
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     attach: Option<u16>,
 }
 

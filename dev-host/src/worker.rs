@@ -11,7 +11,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::{console::Console, limits::Limits};
 
 /// Where the handler listens.
-const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// Between two looks if the handler answers.
 const POLL: Duration = Duration::from_millis(25);
@@ -124,7 +124,7 @@ impl Call {
     /// The handler's port. Waits while the handler starts; none if it is gone for good.
     pub async fn port(&self) -> Option<u16> {
         let Gate { port, .. } = self.gate;
-        while self.gate.is_attached && TcpStream::connect((HOST, port)).await.is_err() {
+        while self.gate.is_attached && TcpStream::connect((ADDRESS, port)).await.is_err() {
             sleep(POLL).await;
         }
         let mut is_ready = self.gate.is_ready.clone();
@@ -155,8 +155,8 @@ struct Handler {
 struct Process {
     child: Child,
     watchdog: Child,
-    readers: [JoinHandle<()>; 2],
-    last_lines: Arc<Mutex<VecDeque<String>>>,
+    stdout: JoinHandle<VecDeque<String>>,
+    stderr: JoinHandle<VecDeque<String>>,
 }
 
 impl Worker {
@@ -164,7 +164,7 @@ impl Worker {
     ///
     /// One line: there is no free port.
     pub fn new(launch: Launch, console: Console, limits: Limits) -> Result<(Self, Gate), String> {
-        let port = TcpListener::bind((HOST, 0))
+        let port = TcpListener::bind((ADDRESS, 0))
             .and_then(|listener| listener.local_addr())
             .map_err(|error| format!("there is no free port for the handler: {error}"))?
             .port();
@@ -410,27 +410,11 @@ impl Process {
                 )
             })?;
 
-        let last_lines = Arc::<Mutex<VecDeque<String>>>::default();
-        let tail = Arc::clone(&last_lines);
-        let (output, errors) = (console.clone(), console.clone());
-        let readers = [
-            tokio::spawn(lines(child.stdout.take(), move |line| {
-                output.handler(false, line);
-            })),
-            tokio::spawn(lines(child.stderr.take(), move |line| {
-                errors.handler(true, line);
-                let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
-                tail.push_back(line.to_owned());
-                if tail.len() > LAST_LINES {
-                    tail.pop_front();
-                }
-            })),
-        ];
         Ok(Self {
+            stdout: tokio::spawn(print(child.stdout.take(), console.clone(), false)),
+            stderr: tokio::spawn(print(child.stderr.take(), console.clone(), true)),
             child,
             watchdog,
-            readers,
-            last_lines,
         })
     }
 
@@ -440,14 +424,11 @@ impl Process {
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
         let _ = self.watchdog.wait().await;
-        for reader in &mut self.readers {
-            let _ = timeout(LAST_WORDS, reader).await;
+        let _ = timeout(LAST_WORDS, &mut self.stdout).await;
+        match timeout(LAST_WORDS, &mut self.stderr).await {
+            Ok(Ok(mut lines)) => lines.make_contiguous().join(" | "),
+            _ => String::new(),
         }
-        let mut lines = self
-            .last_lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        lines.make_contiguous().join(" | ")
     }
 }
 
@@ -502,18 +483,33 @@ async fn until_it_answers(port: u16) {
 }
 
 async fn ask(port: u16) -> io::Result<u8> {
-    let mut stream = TcpStream::connect((HOST, port)).await?;
+    let mut stream = TcpStream::connect((ADDRESS, port)).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     stream.read_u8().await
 }
 
-async fn lines(stream: Option<impl AsyncRead + Unpin>, print: impl Fn(&str)) {
-    let Some(stream) = stream else { return };
+/// Prints what the handler writes; gives the last lines at the end.
+async fn print(
+    stream: Option<impl AsyncRead + Unpin>,
+    console: Console,
+    is_stderr: bool,
+) -> VecDeque<String> {
+    let mut last_lines = VecDeque::new();
+    let Some(stream) = stream else {
+        return last_lines;
+    };
     let mut stream = BufReader::new(stream);
-    let mut line = Vec::new();
-    while let Ok(1..) = stream.read_until(b'\n', &mut line).await {
-        print(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']));
-        line.clear();
+    let mut bytes = Vec::new();
+    while let Ok(1..) = stream.read_until(b'\n', &mut bytes).await {
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end_matches(['\r', '\n']);
+        console.handler(is_stderr, line);
+        last_lines.push_back(line.to_owned());
+        if last_lines.len() > LAST_LINES {
+            last_lines.pop_front();
+        }
+        bytes.clear();
     }
+    last_lines
 }

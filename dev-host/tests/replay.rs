@@ -21,6 +21,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use socket2::SockRef;
 use tempfile::TempDir;
+use test_support::PATIENCE;
 
 /// So many hosts work off the rows of a mode at the same time.
 const LANES: usize = 6;
@@ -32,9 +33,6 @@ const QUIET: Duration = Duration::from_millis(150);
 
 /// Of a longer body the recording has so many bytes.
 const BEGIN: usize = 200;
-
-/// An answer that has not come by then never will.
-const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn proxying() {
@@ -192,7 +190,7 @@ impl Lane {
             // What is left of the body is read after the answer.
             let expected = row["handler_saw"].as_array().unwrap().len();
             let start = Instant::now();
-            while self.handler.lock().saw.len() < expected && start.elapsed() < LONG / 30 {
+            while self.handler.lock().saw.len() < expected && start.elapsed() < PATIENCE / 30 {
                 thread::sleep(Duration::from_millis(10));
             }
         }
@@ -369,7 +367,7 @@ fn read(mut stream: &TcpStream, request: &[u8]) -> (String, &'static str) {
             Err(_) => {
                 // Nothing is awaited of what is no request yet.
                 let is_whole = messages(&latin1(&got), is_head).is_some_and(|m| !m.is_empty());
-                if is_whole || !request.contains(&b'\n') || start.elapsed() > LONG {
+                if is_whole || !request.contains(&b'\n') || start.elapsed() > PATIENCE {
                     return (latin1(&got), "open");
                 }
             }

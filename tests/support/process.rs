@@ -29,8 +29,16 @@ pub fn memory(process: u32, figure: &str) -> u64 {
 
 /// Waits for a condition that holds soon unless something is broken.
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    eventually(what, || condition().then_some(()));
+}
+
+/// Waits for a value that is there soon unless something is broken.
+pub fn eventually<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
-    while !condition() {
+    loop {
+        if let Some(value) = value() {
+            return value;
+        }
         assert!(begin.elapsed() < PATIENCE, "not so: {what}");
         thread::sleep(Duration::from_millis(1));
     }

@@ -9,16 +9,12 @@ use std::{
     net::TcpStream,
     path::Path,
     sync::{Arc, Mutex},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use dev_host::{Console, Options, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// For a condition that holds soon unless something is broken.
-pub const LONG: Duration = Duration::from_secs(60);
+pub use test_support::{PATIENCE, process::eventually};
 
 pub const PROXYING: bool = true;
 pub const FORWARDING: bool = false;
@@ -126,18 +122,6 @@ impl Lines {
     }
 }
 
-/// Waits for a condition.
-pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(start.elapsed() < LONG, "{what}: not within {LONG:?}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
 pub struct Answer {
     pub status: u16,
     pub head: String,
@@ -180,7 +164,7 @@ impl Answer {
 
 pub fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
