@@ -221,7 +221,12 @@ fn keys(
     };
     let Some(name) = name else {
         return match request.method.as_str() {
-            "GET" => list(request, scope),
+            "GET" => {
+                let keys = scope
+                    .iter()
+                    .map(|key| json!({"name": key.name, "value": key.value}));
+                resource(request, 200, &json!({"keys": keys.collect::<Vec<_>>()}))
+            }
             _ => Answer::empty(404),
         };
     };
@@ -242,14 +247,6 @@ fn keys(
         "DELETE" if scope.remove(name) => Answer::empty(204),
         _ => Answer::empty(404),
     }
-}
-
-fn list(request: &Request, scope: &Scope) -> Answer {
-    let keys: Vec<Value> = scope
-        .iter()
-        .map(|key| json!({"name": key.name, "value": key.value}))
-        .collect();
-    resource(request, 200, &json!({"keys": keys}))
 }
 
 fn set(request: &Request, scope: &mut Scope, name: &str, value: Option<String>) -> Answer {

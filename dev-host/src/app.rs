@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    console::Console,
     function_json::{self, Function},
     host_json::HostJson,
     json::read_json,
@@ -25,17 +26,16 @@ pub struct App {
     pub functions: Vec<Function>,
     /// `Values` of local.settings.json that the environment does not have.
     settings: BTreeMap<String, String>,
-    /// One line each: what the real host takes without a word although it can't be meant.
-    pub warnings: Vec<String>,
 }
 
 impl App {
-    /// Reads the app in `root`.
+    /// Reads the app in `root`, and warns of what the real host takes without a word although it
+    /// can't be meant.
     ///
     /// # Errors
     ///
     /// One line: the file, its line if the JSON is at fault, and what is wrong.
-    pub fn read(root: &Path) -> Result<Self, String> {
+    pub fn read(root: &Path, console: &Console) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|error| {
             format!(
                 "no app root at {} ({error}): give the folder with host.json",
@@ -54,19 +54,17 @@ impl App {
         settings.retain(|name, _| env::var_os(name).is_none());
         let host_json = HostJson::read(&json, &settings)
             .map_err(|problem| format!("{}: {problem}", path.display()))?;
-        let mut warnings = Vec::new();
         let functions = function_json::functions(
             &root,
             &host_json.route_prefix,
             |name| setting(&settings, name),
-            &mut warnings,
+            console,
         )?;
         Ok(Self {
             root,
             host_json,
             functions,
             settings,
-            warnings,
         })
     }
 

@@ -30,6 +30,10 @@ impl Console {
         (self.0)(&format!("host         {line}"));
     }
 
+    pub(crate) fn warning(&self, line: &str) {
+        self.host(&format!("warning: {line}"));
+    }
+
     /// A line of the handler, with the level that the real host gives it ("Log lines" of the
     /// recordings): on stderr, "warn" anywhere and in any letter case makes an error a warning.
     pub(crate) fn handler(&self, is_stderr: bool, line: &str) {

@@ -9,7 +9,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{auth::Level, http::METHODS, json::read_json, template::Template};
+use crate::{auth::Level, console::Console, http::METHODS, json::read_json, template::Template};
 
 /// A function with an HTTP trigger.
 pub struct Function {
@@ -35,7 +35,7 @@ pub fn functions(
     root: &Path,
     prefix: &str,
     setting: impl Fn(&str) -> Option<String>,
-    warnings: &mut Vec<String>,
+    console: &Console,
 ) -> Result<Vec<Function>, String> {
     let mut functions = Vec::new();
     for folder in folders(root)? {
@@ -48,7 +48,7 @@ pub fn functions(
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        match function(&name, prefix, json, &setting, warnings) {
+        match function(&name, prefix, json, &setting, console) {
             Ok(Some(function)) => functions.push(function),
             Ok(None) => {}
             Err(message) => return Err(format!("{}: {message}", path.display())),
@@ -81,11 +81,13 @@ fn function(
     prefix: &str,
     json: Value,
     setting: impl Fn(&str) -> Option<String>,
-    warnings: &mut Vec<String>,
+    console: &Console,
 ) -> Result<Option<Function>, String> {
-    warnings.extend(unused(&json).map(|member| {
-        format!("{name}/function.json: {member} has no effect here: is it misspelt?")
-    }));
+    for member in unused(&json) {
+        console.warning(&format!(
+            "{name}/function.json: {member} has no effect here: is it misspelt?"
+        ));
+    }
     let json: FunctionJson = serde_json::from_value(json).map_err(|error| error.to_string())?;
     let trigger = trigger(json.bindings).ok_or(
         "not supported here: give one binding of type httpTrigger and direction in, one of type \
@@ -103,7 +105,7 @@ fn function(
         .iter()
         .any(|own| route.to_lowercase().starts_with(own))
     {
-        warnings.push(format!(
+        console.warning(&format!(
             "{name} is not served, as on Azure: routes that begin with \"admin\" or \"runtime\" \
              are the host's own: give {name}/function.json another \"route\""
         ));
@@ -117,7 +119,7 @@ fn function(
         .map(|methods| methods.iter().map(|m| m.to_ascii_uppercase()).collect());
     for method in methods.iter().flatten() {
         if !METHODS.contains(&method.as_str()) {
-            warnings.push(format!(
+            console.warning(&format!(
                 "{name}/function.json: no method is called {method}: is it misspelt?"
             ));
         }

@@ -133,7 +133,7 @@ pub struct Running {
 /// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
 /// answer.
 pub fn start(options: Options) -> Result<Running, String> {
-    let mut app = App::read(&options.app_root)?;
+    let mut app = App::read(&options.app_root, &options.console)?;
     let address = SocketAddr::new(options.address, options.port);
     let listener = TcpListener::bind(address).map_err(|error| {
         format!(
@@ -144,9 +144,6 @@ pub fn start(options: Options) -> Result<Running, String> {
     let address = listener
         .local_addr()
         .map_err(|error| format!("{address} has no port: {error}"))?;
-    for warning in &app.warnings {
-        options.console.host(&format!("warning: {warning}"));
-    }
 
     let host_name = format!("localhost:{}", address.port());
     let mut limits = options.limits;

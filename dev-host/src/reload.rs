@@ -43,10 +43,7 @@ impl Reload {
     async fn apply(&self, changed: &BTreeSet<PathBuf>, host: &Host) -> Result<String, String> {
         let begin = Instant::now();
         let seconds = || begin.elapsed().as_secs_f32();
-        let app = App::read(&host.app().root)?;
-        for warning in &app.warnings {
-            host.console.host(&format!("warning: {warning}"));
-        }
+        let app = App::read(&host.app().root, &host.console)?;
         let built = cargo::build(&app, self.release).await?;
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).
