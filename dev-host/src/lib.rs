@@ -172,8 +172,8 @@ pub fn start(options: Options) -> Result<Running, String> {
         }
         let launch = app.launch(built.executable, &host_name);
         let console = options.console.clone();
-        let (worker, gate) = Worker::new(launch, console, limits)?;
-        (Some(worker), gate)
+        let (worker, orders, gate) = Worker::new(launch, console, limits)?;
+        (Some((worker, orders)), gate)
     };
     let host = Arc::new(Host {
         keys: Mutex::new(Keys::new(
@@ -197,7 +197,8 @@ pub fn start(options: Options) -> Result<Running, String> {
         .spawn(move || {
             block_on(server::run(
                 serving,
-                (worker, reload),
+                worker,
+                reload,
                 listener,
                 stopped,
                 stop_on_signals,

@@ -25,7 +25,7 @@ use crate::{
     http::{Framing, Reader},
     reload::Reload,
     request::{Body, read_request},
-    worker::Worker,
+    worker::{Orders, Worker},
 };
 
 /// How long Kestrel waits for the next request on a connection, and for the whole of its head.
@@ -45,7 +45,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// One line: why the host had to end although nobody asked it to.
 pub async fn run(
     host: Arc<Host>,
-    (mut worker, reload): (Option<Worker>, Option<Reload>),
+    mut worker: Option<(Worker, Orders)>,
+    reload: Option<Reload>,
     listener: TcpListener,
     stopped: watch::Receiver<bool>,
     stop_on_signals: bool,
@@ -80,7 +81,7 @@ pub async fn run(
     };
     let handler = async {
         match &mut worker {
-            Some(worker) => worker.run().await,
+            Some((worker, orders)) => worker.run(orders).await,
             None => pending().await,
         }
     };
@@ -99,19 +100,13 @@ pub async fn run(
         never = ready => never,
         never = accept => never,
     };
-    if let Some(worker) = &mut worker
-        && outcome.is_err()
-    {
-        // What waits for the handler need not wait any longer.
-        worker.give_up();
-    }
     host.console
         .host("stopping, once the requests in flight are answered");
     drop(listener);
     drop(stopping);
     stop.send_replace(true);
     let _ = timeout(host.limits.stop, stop.closed()).await;
-    if let Some(worker) = &mut worker {
+    if let Some((worker, _)) = &mut worker {
         worker.stop().await;
     }
     outcome

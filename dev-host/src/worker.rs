@@ -80,7 +80,9 @@ pub struct Call {
     _running: OwnedRwLockReadGuard<()>,
 }
 
-enum Order {
+pub type Orders = mpsc::UnboundedReceiver<Order>;
+
+pub enum Order {
     Restart,
     /// Tells when the new handler answers.
     Swap(Launch, oneshot::Sender<()>),
@@ -133,13 +135,8 @@ impl Call {
     }
 }
 
+/// Keeps a handler running.
 pub struct Worker {
-    orders: mpsc::UnboundedReceiver<Order>,
-    calls: Arc<RwLock<()>>,
-    handler: Handler,
-}
-
-struct Handler {
     launch: Launch,
     /// The same at each start.
     port: u16,
@@ -148,7 +145,8 @@ struct Handler {
     is_ready: watch::Sender<bool>,
     process: Option<Process>,
     failures: Vec<Instant>,
-    /// Whom to tell when it answers.
+    calls: Arc<RwLock<()>>,
+    /// Whom to tell when the handler answers.
     swap: Option<oneshot::Sender<()>>,
 }
 
@@ -163,7 +161,11 @@ impl Worker {
     /// # Errors
     ///
     /// One line: there is no free port.
-    pub fn new(launch: Launch, console: Console, limits: Limits) -> Result<(Self, Gate), String> {
+    pub fn new(
+        launch: Launch,
+        console: Console,
+        limits: Limits,
+    ) -> Result<(Self, Orders, Gate), String> {
         let port = TcpListener::bind((ADDRESS, 0))
             .and_then(|listener| listener.local_addr())
             .map_err(|error| format!("there is no free port for the handler: {error}"))?
@@ -178,7 +180,7 @@ impl Worker {
             is_attached: false,
             orders: sender,
         };
-        let handler = Handler {
+        let worker = Self {
             launch,
             port,
             console,
@@ -186,70 +188,54 @@ impl Worker {
             is_ready,
             process: None,
             failures: Vec::new(),
+            calls,
             swap: None,
         };
-        let worker = Self {
-            orders,
-            calls,
-            handler,
-        };
-        Ok((worker, gate))
+        Ok((worker, orders, gate))
     }
 
-    /// Keeps a handler running. Ends only when the host has to end, and says why in one line.
-    pub async fn run(&mut self) -> String {
-        let Self {
-            orders,
-            calls,
-            handler,
-        } = self;
+    /// Ends only when the host has to end, and says why in one line.
+    pub async fn run(&mut self, orders: &mut Orders) -> String {
         loop {
             // An order leaves off here wherever this is; the next round begins with a new start.
             let order = tokio::select! {
-                message = handler.live() => {
-                    // The next change may mend what the last one has broken.
-                    if handler.swap.take().is_none() {
-                        return message;
-                    }
-                    handler.console.host(&format!("{message}; calls wait for the next change"));
-                    match orders.recv().await {
-                        Some(order) => order,
-                        None => return message,
-                    }
+                problem = self.live() => {
+                    let order = if self.swap.take().is_some() {
+                        // The next change may mend what the last one has broken.
+                        self.console.host(&format!("{problem}; calls wait for the next change"));
+                        orders.recv().await
+                    } else {
+                        None
+                    };
+                    let Some(order) = order else {
+                        // Who waits for the handler is told that there will be none.
+                        self.is_ready = watch::channel(false).0;
+                        return problem;
+                    };
+                    order
                 }
                 Some(order) = orders.recv() => order,
             };
-            if let Order::Swap(launch, sender) = order {
-                // Calls that don't end in time are cut off.
-                let swapping = timeout(handler.limits.swap, calls.write()).await;
-                handler.stop().await;
-                handler.launch = launch;
-                handler.swap = Some(sender);
-                handler.failures.clear();
-                drop(swapping);
-            } else {
-                handler.stop().await;
-            }
+            let Order::Swap(launch, sender) = order else {
+                self.stop().await;
+                continue;
+            };
+            let calls = Arc::clone(&self.calls);
+            // Calls that don't end in time are cut off.
+            let swapping = timeout(self.limits.swap, calls.write()).await;
+            self.stop().await;
+            self.launch = launch;
+            self.swap = Some(sender);
+            self.failures.clear();
+            drop(swapping);
         }
     }
 
-    /// Tells all who wait for the handler that there will be none.
-    pub fn give_up(&mut self) {
-        self.handler.is_ready = watch::channel(false).0;
-    }
-
-    /// Kills the handler. The real host gives it no sign before either.
-    pub async fn stop(&mut self) {
-        self.handler.stop().await;
-    }
-}
-
-impl Handler {
     /// Starts the handler, again and again if need be, until the host has to end.
     async fn live(&mut self) -> String {
         loop {
-            if let Err(message) = self.live_once().await {
-                return message;
+            if let Err(problem) = self.live_once().await {
+                return problem;
             }
         }
     }
@@ -339,8 +325,9 @@ impl Handler {
         ))
     }
 
-    /// Kills the handler, if there is one; gives its last lines on stderr.
-    async fn stop(&mut self) -> String {
+    /// Kills the handler, if there is one; gives its last lines on stderr. The real host gives the
+    /// handler no sign before either.
+    pub async fn stop(&mut self) -> String {
         self.is_ready.send_replace(false);
         let Some(process) = &mut self.process else {
             return String::new();
