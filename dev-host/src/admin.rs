@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     forward::HOST_VERSION,
     function_json::Function,
     host::Host,
+    json::read_json,
     keys::{Keys, Scope},
     request::{Body, Request},
 };
@@ -164,7 +165,17 @@ fn status(host: &Host) -> Answer {
 fn described(app: &App, function: &Function, base: &str) -> String {
     let name = &function.name;
     let folder = app.root.join(name);
-    let config = fs::read_to_string(folder.join("function.json")).unwrap_or_default();
+    let file = folder.join("function.json");
+    let text = fs::read_to_string(&file).unwrap_or_default();
+    let config = match serde_json::from_str::<IgnoredAny>(&text) {
+        Ok(_) => compact(&text),
+        // It has comments, say. Without them the order of the members is lost.
+        Err(_) => read_json(&file)
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+            .to_string(),
+    };
     let folder = folder.display().to_string();
     let files = format!("{base}/admin/vfs/{}/", folder.trim_start_matches('/'));
     let members = [
@@ -190,8 +201,7 @@ fn described(app: &App, function: &Function, base: &str) -> String {
     format!(
         "{{{members}\"config\":{},\"files\":null,\"test_data\":\"\",\"isDisabled\":{},\
          \"isDirect\":false,\"isProxy\":false}}",
-        compact(&config),
-        function.disabled
+        config, function.disabled
     )
 }
 

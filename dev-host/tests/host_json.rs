@@ -42,7 +42,15 @@ fn json_as_people_write_it() {
              \"enableForwardingHttpRequest\": \"True\",}},}}"
         ),
     );
-    assert_eq!(status(&app), 200);
+    let function = fs::read_to_string(app.path().join("Echo/function.json")).unwrap();
+    app.write("Echo/function.json", &format!("// comment\n{function}"));
+    let host = app.start();
+    assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
+    // Whoever asks for it gets it without the comment.
+    let request = "GET /admin/functions HTTP/1.1\r\nhost: test\r\nx-functions-key: master\r\n\r\n";
+    let listed: Value = serde_json::from_str(&send(host.port(), request).body).unwrap();
+    let function: Value = serde_json::from_str(&function).unwrap();
+    assert_eq!(listed[0]["config"], function);
 }
 
 #[test]
