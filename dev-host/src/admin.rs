@@ -128,7 +128,7 @@ pub async fn admin(
     })
 }
 
-/// If the host has such a call: all others are 404 for everyone (rows "outside: admin unknown").
+/// If the host knows such a call. Any other is 404 for everyone (rows "outside: admin unknown").
 fn is_served(method: &str, path: &[&str]) -> bool {
     match path {
         ["runtime", "webhooks", ..] => true,
@@ -205,7 +205,7 @@ fn described(app: &App, function: &Function, base: &str) -> String {
     )
 }
 
-/// JSON without the space between its parts, in the order that it has.
+/// Takes the space between the parts of a JSON text away, and leaves their order.
 fn compact(json: &str) -> String {
     let (mut is_text, mut is_escaped) = (false, false);
     json.chars()

@@ -23,9 +23,9 @@ pub struct Answer {
     pub reason: String,
     pub headers: Headers,
     pub content: Content,
-    /// The connection is closed, and the client told so.
+    /// Close the connection, and tell the client by `Connection: close`.
     pub closes: bool,
-    /// The connection is closed without a word.
+    /// Close the connection without telling the client.
     pub ends_connection: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct Connection {
     pub port: u16,
 }
 
-/// The connections that are idle.
+/// Idle connections to the handler, to be used again.
 pub type Idle = Rc<RefCell<Vec<Connection>>>;
 
 /// An answer whose body is still to come.
@@ -72,7 +72,7 @@ pub struct Download {
     pub inactivity: Duration,
     /// Where the connection goes when the body has come, if it can be used again.
     pub idle: Option<Idle>,
-    /// The answer is part of the call.
+    /// The call lasts until its answer has ended.
     pub call: Option<Call>,
     pub place: Option<Place>,
 }
@@ -138,7 +138,7 @@ pub async fn send(
                 let length = bytes.len().to_string();
                 answer.headers.add("Content-Length", length);
             }
-            // The end of the connection is that of the body.
+            // Without a length and without chunks the body ends with the connection.
             Content::Streamed(_) if is_head => {}
             Content::Streamed(_) if request.is_old => closes = true,
             Content::Streamed(_) => {

@@ -22,7 +22,7 @@ use crate::{
 pub struct App {
     pub root: PathBuf,
     pub host_json: HostJson,
-    /// In the order in which they are asked for.
+    /// In the order of their names: the first one that fits gets the call.
     pub functions: Vec<Function>,
     /// `Values` of local.settings.json that the environment does not have.
     settings: BTreeMap<String, String>,
@@ -93,7 +93,7 @@ impl App {
         }
     }
 
-    /// What the app calls its host: `WEBSITE_HOSTNAME`, or else the name that is given.
+    /// The setting `WEBSITE_HOSTNAME`, or else the name that is given.
     pub fn host_name(&self, otherwise: &str) -> String {
         setting(&self.settings, "WEBSITE_HOSTNAME").unwrap_or_else(|| otherwise.to_owned())
     }

@@ -7,7 +7,8 @@ use std::{io::Write as _, sync::Arc};
 #[derive(Clone)]
 pub struct Console(Arc<dyn Fn(&str) + Send + Sync>);
 
-/// A line that begins so goes without it to a category of its own on the real host.
+/// The real host takes this word off the beginning of a line, and logs the rest under another
+/// category.
 const WORKERS_OWN: &str = "LanguageWorkerConsoleLog";
 
 impl Console {

@@ -29,8 +29,9 @@ pub const HOST_VERSION: &str = "4.1037.0.0";
 /// How long to wait after each failure of a proxied request but the last, in milliseconds.
 const PAUSES: [u64; 9] = [50, 100, 200, 250, 250, 250, 250, 250, 250];
 
-/// A request without a body that finds its connection closed is sent so often, each time on a new
-/// one, before that is a failure (row "answer: none, closed at once").
+/// If the handler closes the connection without an answer, .NET's client sends a request without a
+/// body again, on a new connection. After so many of them the attempt has failed (row "answer: none,
+/// closed at once").
 const CONNECTIONS: usize = 4;
 
 /// How long the client keeps an idle connection to the handler.
@@ -101,16 +102,16 @@ struct Outgoing {
     /// None is the handler's own address.
     host: Option<String>,
     headers: Headers,
-    /// If there is a content, be it an empty one, the client sends it once only.
+    /// With a content, even an empty one, .NET's client sends the request only once.
     has_content: bool,
 }
 
 enum Failure {
     /// The handler has closed the connection without a byte.
     Unanswered,
-    /// Anything else between host and handler.
+    /// Something else went wrong between host and handler. Another attempt may help.
     Broken,
-    /// What another attempt can't mend.
+    /// The client's body broke off, or time is up. Another attempt can't help.
     Lasting,
 }
 
@@ -366,7 +367,7 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The request of a reverse proxy.
+/// The request to the handler when proxying.
 fn proxied(request: &Request) -> Outgoing {
     let mut headers = joined(&request.headers, |name| {
         !is_one_of(name, &OF_ONE_CONNECTION) && !is_one_of(name, &OF_THE_HOST)
@@ -403,7 +404,7 @@ fn proxied(request: &Request) -> Outgoing {
     }
 }
 
-/// The request of the other mode. None if a host can't make one.
+/// The request to the handler when forwarding. None if the real host fails to build one.
 fn rebuilt(request: &Request) -> Option<Outgoing> {
     let has_content = request.length()? != 0;
     let mut headers = joined(&request.headers, |name| {
@@ -479,7 +480,7 @@ fn add_framing(headers: &mut Headers, request: &Request, method: &str, has_conte
     }
 }
 
-/// Escapes a path anew; with the escapes that it has, if they are kept.
+/// Escapes a path. The escapes that are left in it stay as they are, or else get their % escaped.
 fn encoded_path(path: &str, keeps_escapes: bool) -> String {
     escaped(path, |byte, rest| {
         is_unreserved(byte)
@@ -537,7 +538,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// Escapes all bytes but those that may stay; which is told with what begins there.
+/// Escapes each byte unless `stays` says otherwise, which gets the byte and the text from it on.
 fn escaped(text: &str, stays: impl Fn(u8, &str) -> bool) -> String {
     text.bytes()
         .enumerate()

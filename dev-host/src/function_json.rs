@@ -21,7 +21,7 @@ pub struct Function {
     pub methods: Option<Vec<String>>,
     pub level: Level,
     pub disabled: bool,
-    /// Used up when the handler first answers 404 to a call of the function.
+    /// For the one hint that is printed when the handler answers 404 to a call of the function.
     pub hint: Once,
 }
 

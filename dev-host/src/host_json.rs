@@ -47,7 +47,7 @@ impl HostJson {
     ///
     /// What is wrong, with the member's name.
     pub fn read(json: &Value, settings: &BTreeMap<String, String>) -> Result<Self, String> {
-        // Unlike all others this name is taken as it is written, and no setting replaces it.
+        // Unlike all other names this one has to be in small letters, and no setting replaces it.
         if json["version"] != "2.0" {
             return Err("version has to be \"2.0\"".to_owned());
         }
@@ -69,7 +69,7 @@ impl HostJson {
         }
         let list = format!("{description}:arguments");
         let mut arguments: Vec<String> = match members.text(&list) {
-            // A setting has the whole list.
+            // A setting holds the whole list, as JSON.
             Some(text) => serde_json::from_str(text)
                 .map_err(|_| members.refuse(&list, "a list of texts in JSON"))?,
             None => members
@@ -78,7 +78,8 @@ impl HostJson {
                 .map(|(_, value)| value)
                 .collect(),
         };
-        // Where the host's DefaultWorkerProcessFactory puts it.
+        // As in the host's DefaultWorkerProcessFactory: after the arguments. (The table has it as the
+        // first argument; its place beside others is not verified.)
         arguments.extend(
             member("defaultWorkerPath")
                 .filter(|path| !path.is_empty())

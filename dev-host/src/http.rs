@@ -74,9 +74,9 @@ impl Headers {
             .collect()
     }
 
-    /// Of several options in `Connection` none is touched; one that stands among words which are
-    /// no option is left there alone (row "header: connection names a header", and for an answer
-    /// "answer: connection names a header" when forwarding).
+    /// If `Connection` has just one of the known options, the other words are dropped. With none or
+    /// several of them it stays as it is (rows "header: connection names a header" and, when
+    /// forwarding, "answer: connection names a header").
     pub fn simplify_connection(&mut self) {
         let known = ["keep-alive", "close", "Upgrade"];
         let mut options = known.iter().filter(|word| self.lists("connection", word));
@@ -112,7 +112,7 @@ pub fn is_token(bytes: &[u8]) -> bool {
 pub enum Framing {
     /// After so many bytes more.
     Length(u64),
-    /// With the last chunk; so many bytes more are left of the current one.
+    /// With the empty chunk. Of the current chunk so many bytes are left.
     Chunks { left: u64, is_first: bool },
     /// With the connection.
     UntilClosed,
@@ -144,7 +144,7 @@ impl Reader {
         !self.buffer.is_empty()
     }
 
-    /// If nothing can be read, neither a byte nor the end.
+    /// If neither a byte nor the end of the stream has come.
     pub fn is_silent(&self) -> bool {
         let read = self.stream.try_read(&mut [0]);
         !self.has_unread() && read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
@@ -183,8 +183,8 @@ impl Reader {
         Ok(line)
     }
 
-    /// The header lines of a head, up to the empty line. The bytes of a value become text as told;
-    /// a value that can't is [`ErrorKind::InvalidData`].
+    /// The header lines of a head, up to the empty line. `text` decodes a value; what it can't decode
+    /// is [`ErrorKind::InvalidData`].
     pub async fn headers(
         &mut self,
         longest: usize,

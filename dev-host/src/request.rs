@@ -49,7 +49,7 @@ impl Request {
 pub struct Body<'a> {
     reader: &'a mut Reader,
     pub framing: Framing,
-    /// Where to say that the body is awaited, if the client waits for that.
+    /// The client's connection, if the client waits for `100 Continue` before it sends the body.
     awaited: Option<&'a TcpStream>,
     is_begun: bool,
     read: u64,
@@ -69,7 +69,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// If some of it was read: it can't be read again.
+    /// If some of it was read already, so that the request can't be sent again.
     pub fn is_begun(&self) -> bool {
         self.is_begun
     }
@@ -269,7 +269,7 @@ fn framing(method: &str, headers: &mut Headers, is_old: bool) -> Result<Framing,
         if !last.trim().eq_ignore_ascii_case("chunked") {
             return Err(400);
         }
-        // Kestrel puts a length that does not count aside.
+        // Beside chunks a length does not count. Kestrel renames its header.
         if let Some(length) = headers.get("content-length").map(str::to_owned) {
             headers.set("X-Content-Length", length);
             headers.remove("content-length");

@@ -172,7 +172,7 @@ async fn serve(
         let mut body = Body::new(&request, &mut reader, write.as_ref());
         let mut answer = tokio::select! {
             answer = dispatch(host, forwarder, &request, &mut body) => answer,
-            // Nobody waits for the answer any more.
+            // The client has hung up.
             () = gone(write.as_ref()) => return,
         };
         let mut left = body.framing;
@@ -182,7 +182,7 @@ async fn serve(
             Ok(false) if left == Framing::NONE => return,
             Ok(false) => return close(write).await,
             Err(_) => {
-                // A client is not to take what it has got for the whole (row "answer: chunked,
+                // A reset, so that the client sees that the answer broke off (row "answer: chunked,
                 // cut").
                 let _ = write.as_ref().set_zero_linger();
                 write.forget();
@@ -203,7 +203,8 @@ async fn serve(
     }
 }
 
-/// Closes a connection on which more may come than is read: time to read the answer comes first.
+/// Closes a connection on which the client may still send. Before that the client gets time to read
+/// the answer.
 async fn close(mut write: OwnedWriteHalf) {
     let _ = write.shutdown().await;
     sleep(LAST_WORDS).await;

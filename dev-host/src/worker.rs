@@ -33,17 +33,19 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Between two looks if the handler answers.
 const POLL: Duration = Duration::from_millis(25);
 
-/// An exit with this code is meant: the handler wants to be started again.
+/// By this exit code the handler asks to be started again.
 const RESTART: i32 = 200;
 
-/// So many failures within this time end the host.
+/// So many failures within this time end the host. (Three were measured; the time is from the
+/// host's sources.)
 const FAILURES: usize = 3;
 const FAILURE_WINDOW: Duration = Duration::from_secs(30 * 60);
 
 /// How many of the last lines on stderr become the text of the error.
 const LAST_LINES: usize = 3;
 
-/// What a process that is gone may still have in its pipes is read for no longer than this.
+/// When the handler has ended, its output is read for no longer than this: another process may
+/// hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Leads the handler's process group and waits for the host to close its stdin, which happens
@@ -57,7 +59,7 @@ pub struct Launch {
     /// As host.json has them.
     pub arguments: Vec<String>,
     pub working_directory: PathBuf,
-    /// Comes on top of the host's own.
+    /// Added to the host's own environment.
     pub environment: Vec<(String, String)>,
 }
 
@@ -197,7 +199,7 @@ impl Worker {
     /// Ends only when the host has to end, and says why in one line.
     pub async fn run(&mut self, orders: &mut Orders) -> String {
         loop {
-            // An order leaves off here wherever this is; the next round begins with a new start.
+            // An order interrupts `live`. The next round begins with a new start.
             let order = tokio::select! {
                 problem = self.live() => {
                     let order = if self.swap.take().is_some() {
@@ -240,7 +242,7 @@ impl Worker {
         }
     }
 
-    /// From one start of the handler to the next.
+    /// Starts the handler once, and waits for its end. An error ends the host.
     async fn live_once(&mut self) -> Result<(), String> {
         let limit = self.limits.start;
         let too_late = sleep(limit);
@@ -433,8 +435,8 @@ pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     expanded + rest
 }
 
-/// Splits a command line as .NET does: at blanks outside of double quotes, where a backslash before
-/// a quote takes its meaning from it.
+/// Splits a command line as .NET does: at blanks outside of double quotes. A quote after a
+/// backslash is a plain character.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = None::<String>;
