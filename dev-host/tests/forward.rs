@@ -2,10 +2,15 @@
 
 mod common;
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
 
-use common::{FORWARDING, Lines, PROXYING, TestApp, connect, get, read_answer, send};
+use common::{Answer, FORWARDING, Lines, PROXYING, TestApp, get, send};
 use dev_host::{Limits, Options, Running};
+use test_support::{PATIENCE, client::Connection};
 
 fn host(app: &TestApp, is_proxying: bool) -> Running {
     app.host_json(is_proxying, &[]);
@@ -117,15 +122,13 @@ fn a_length_beside_chunks_does_not_count() {
 fn a_client_that_waits_is_told_to_send_its_body() {
     let app = TestApp::new();
     let host = host(&app, PROXYING);
-    let mut stream = connect(host.port());
+    let mut connection = Connection::to(host.port());
     let head = "POST /api/Echo HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\
                 connection: close\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut told = [0; 25];
-    std::io::Read::read_exact(&mut stream, &mut told).unwrap();
-    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
-    stream.write_all(b"abc").unwrap();
-    assert_eq!(read_answer(stream).echoed_body(), "abc");
+    connection.send(head);
+    assert_eq!(connection.answer().status, 100);
+    connection.send("abc");
+    assert_eq!(Answer::read(connection).echoed_body(), "abc");
 }
 
 #[test]
@@ -171,7 +174,8 @@ fn a_proxied_answer_is_streamed() {
         ..app.options()
     })
     .unwrap();
-    let mut stream = connect(host.port());
+    let mut stream = TcpStream::connect(("127.0.0.1", host.port())).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET /api/Echo HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\
         x-do: first-chunk\r\n\r\n";
     stream.write_all(request.as_bytes()).unwrap();
@@ -179,7 +183,7 @@ fn a_proxied_answer_is_streamed() {
     let mut found = Vec::new();
     while !String::from_utf8_lossy(&found).contains("first") {
         let mut bytes = [0; 100];
-        let count = std::io::Read::read(&mut stream, &mut bytes).unwrap();
+        let count = stream.read(&mut bytes).unwrap();
         assert_ne!(count, 0, "{:?}", String::from_utf8_lossy(&found));
         found.extend(&bytes[..count]);
     }
@@ -196,13 +200,13 @@ fn a_request_is_streamed() {
             ..app.options()
         })
         .unwrap();
-        let mut stream = connect(host.port());
+        let mut connection = Connection::to(host.port());
         let request = "POST /api/Echo HTTP/1.1\r\nhost: test\r\nx-functions-key: key\r\n\
             connection: close\r\nx-do: tell-bytes\r\ncontent-length: 10\r\n\r\nfirst";
-        stream.write_all(request.as_bytes()).unwrap();
+        connection.send(request);
         lines.wait_for("the body begins");
-        stream.write_all(b"later").unwrap();
-        assert_eq!(read_answer(stream).echoed_body(), "firstlater");
+        connection.send("later");
+        assert_eq!(Answer::read(connection).echoed_body(), "firstlater");
     }
 }
 

@@ -5,8 +5,6 @@
 
 use std::{
     fs,
-    io::{ErrorKind, Read, Write},
-    net::TcpStream,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -14,7 +12,8 @@ use std::{
 use dev_host::{Console, Options, Running};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-pub use test_support::{PATIENCE, process::eventually};
+use test_support::client::Connection;
+pub use test_support::process::eventually;
 
 pub const PROXYING: bool = true;
 pub const FORWARDING: bool = false;
@@ -129,6 +128,19 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// All that comes until the connection is closed.
+    pub fn read(mut connection: Connection) -> Self {
+        let text = connection.rest();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{text:?}"));
+        Self {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
     /// The values of a header.
     pub fn header(&self, name: &str) -> Vec<&str> {
         self.head
@@ -162,35 +174,11 @@ impl Answer {
     }
 }
 
-pub fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
 /// Sends a request as it is written here, and `connection: close`, and reads the answer.
 pub fn send(port: u16, request: &str) -> Answer {
-    let mut stream = connect(port);
-    let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
-    stream.write_all(request.as_bytes()).unwrap();
-    read_answer(stream)
-}
-
-pub fn read_answer(mut stream: TcpStream) -> Answer {
-    let mut bytes = Vec::new();
-    // An answer that breaks off ends with a reset.
-    if let Err(error) = stream.read_to_end(&mut bytes) {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
-    }
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("{text:?}"));
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    let mut connection = Connection::to(port);
+    connection.send(request.replacen("\r\n", "\r\nconnection: close\r\n", 1));
+    Answer::read(connection)
 }
 
 /// GET with the function key and, if it isn't empty, an order for the handler.
