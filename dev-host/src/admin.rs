@@ -14,7 +14,7 @@ use crate::{
     function_json::Function,
     host::Host,
     json::read_json,
-    keys::{Keys, Scope},
+    keys::Scope,
     request::{Body, Request},
 };
 
@@ -103,27 +103,17 @@ pub async fn admin(
         ["admin", "host", "systemkeys", MASTER] if method == "GET" => {
             key(request, 200, MASTER, &host.keys().master)
         }
-        ["admin", scope, rest @ ..] => {
-            let (function, name) = match (*scope, rest) {
-                ("functions", [_, "keys", ..]) => (Some(segments[2]), segments.get(4)),
-                ("host", ["keys" | "functionkeys", ..]) => (None, segments.get(3)),
-                // dev-host has no other system keys than the master key.
-                ("host", ["systemkeys"]) => {
-                    return Some(resource(request, 200, &json!({"keys": []})));
-                }
-                ("host", ["systemkeys", ..]) => {
-                    return Some(Answer::empty(404));
-                }
-                _ => return Some(Answer::empty(403)),
-            };
-            let Some(body) = body.whole().await else {
-                return Some(Answer {
-                    closes: true,
-                    ..Answer::empty(400)
-                });
-            };
-            keys(&mut host.keys(), request, &body, function, name.copied())
+        ["admin", "host", "systemkeys"] => resource(request, 200, &json!({"keys": []})),
+        // dev-host has no other system keys than the master key.
+        ["admin", "host", "systemkeys", ..] => Answer::empty(404),
+        ["admin", "host", "keys" | "functionkeys", ..] => {
+            keys(host, request, body, None, segments.get(3)).await
         }
+        ["admin", "functions", _, "keys", ..] => {
+            keys(host, request, body, Some(segments[2]), segments.get(4)).await
+        }
+        // What is left out.
+        ["admin", ..] => Answer::empty(403),
         _ => Answer::empty(404),
     })
 }
@@ -219,13 +209,20 @@ fn compact(json: &str) -> String {
 
 /// Answers a call for the keys of a function or, if none is named, for the host-wide ones; `name`
 /// is that of one key.
-fn keys(
-    keys: &mut Keys,
+async fn keys(
+    host: &Host,
     request: &Request,
-    body: &[u8],
+    body: &mut Body<'_>,
     function: Option<&str>,
-    name: Option<&str>,
+    name: Option<&&str>,
 ) -> Answer {
+    let Some(body) = body.whole().await else {
+        return Answer {
+            closes: true,
+            ..Answer::empty(400)
+        };
+    };
+    let mut keys = host.keys();
     let Some(scope) = keys.scope(function) else {
         return Answer::empty(404);
     };
@@ -248,7 +245,7 @@ fn keys(
             None => Answer::empty(404),
         },
         "PUT" | "POST" if is_master => Answer::empty(404),
-        "PUT" => match value(body) {
+        "PUT" => match value(&body) {
             Some(value) => set(request, scope, name, Some(value)),
             None => refusal("Invalid key value"),
         },

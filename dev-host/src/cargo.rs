@@ -18,12 +18,13 @@ pub struct Built {
     pub is_new: bool,
 }
 
-/// Builds the handler if the app is a Rust package; Cargo writes what it does to stderr.
+/// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr, and,
+/// unless it is to be quiet, what it does.
 ///
 /// # Errors
 ///
 /// One line: Cargo isn't there or can't build it.
-pub async fn build(app: &App, is_release: bool) -> Result<Built, String> {
+pub async fn build(app: &App, is_release: bool, is_quiet: bool) -> Result<Built, String> {
     let executable = app.executable();
     if !is_package(&app.root) {
         return Ok(Built {
@@ -39,6 +40,7 @@ pub async fn build(app: &App, is_release: bool) -> Result<Built, String> {
         .args(["build", "--bin"])
         .arg(name)
         .args(is_release.then_some("--release"))
+        .args(is_quiet.then_some("--quiet"))
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(&app.root)
         .stdin(Stdio::null())

@@ -8,14 +8,14 @@
 //! - `limits`: how many calls at once, and for how long;
 //! - `auth` and `keys`: which key opens what;
 //! - `http`, `request`, `answer`, `server`: HTTP as the real host's server speaks it;
-//! - `host`: what is shared by those that follow;
+//! - `host`: what all calls share;
 //! - `dispatch`: what becomes of a request;
 //! - `forward`: the two ways to pass it on;
 //! - `admin`: what the host itself answers;
 //! - `console`: which line gets which level.
 //!
-//! No two of them use each other: `server` uses `dispatch`, that `admin` and `forward`, those what
-//! is above them.
+//! No two modules use each other. A call goes through `server` and `dispatch` to `admin` or `forward`,
+//! which use what they share (`host`, `request`, `answer`); `worker` and `http` are at the bottom.
 //!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
@@ -162,7 +162,7 @@ pub fn start(options: Options) -> Result<Running, String> {
         }
         // Before the build, so that nothing that is saved meanwhile is missed.
         let watch = options.watch.then(|| Watch::start(&app.root));
-        let built = block_on(cargo::build(&app, options.release))??;
+        let built = block_on(cargo::build(&app, options.release, false))??;
         if let Some(watch) = watch {
             reload = Some(Reload {
                 watch: watch?,

@@ -44,7 +44,7 @@ impl Reload {
         let begin = Instant::now();
         let seconds = || begin.elapsed().as_secs_f32();
         let app = App::read(&host.app().root, &host.console)?;
-        let built = cargo::build(&app, self.release).await?;
+        let built = cargo::build(&app, self.release, true).await?;
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
