@@ -3,11 +3,13 @@
 use std::{
     cell::Cell,
     env,
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     net::Ipv4Addr,
     ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
@@ -15,6 +17,7 @@ use actix_web::{
     App, Error, FromRequest, Handler, HttpRequest, HttpResponse, HttpServer, Responder,
     body::{BodyStream, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
+    error::ErrorInternalServerError,
     guard::fn_guard,
     http::{KeepAlive, Uri},
     middleware::{Next, from_fn},
@@ -94,6 +97,7 @@ pub fn function<F, Args>(
 /// The id that the host gives to an invocation, for the log.
 ///
 /// When a client sends such a header too, an older host puts its own id behind the client's.
+#[allow(dead_code, reason = "not every function logs")]
 pub fn invocation_id(request: &HttpRequest) -> &str {
     let ids = request.headers().get("x-azure-functions-invocationid");
     let last = ids.and_then(|ids| ids.to_str().ok()?.rsplit(", ").next());
@@ -145,7 +149,15 @@ async fn read_whole_body(
             payload: Box::pin(Pin::new(lent)),
         };
     }
-    let response = next.call(request).await;
+    let response = {
+        let mut call = pin!(next.call(request));
+        // A panic becomes a 500. Without an answer the host would send a GET again, 40 times.
+        poll_fn(|context| {
+            catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context)))
+                .unwrap_or_else(|_| Poll::Ready(Err(ErrorInternalServerError(""))))
+        })
+        .await
+    };
     let mut rest = pin!(BodyStream::new(left.replace(Payload::None)));
     while let Some(Ok(_)) = poll_fn(|context| rest.as_mut().poll_next(context)).await {}
     response

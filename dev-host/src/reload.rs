@@ -1,7 +1,12 @@
 //! What follows when files of the app have changed: a new handler is built and takes the place of
 //! the old one. If anything fails, that is told, and the app is served as it was.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    path::PathBuf,
+    time::{Instant, SystemTime},
+};
 
 use crate::{app::App, cargo, files::Watch, host::Host};
 
@@ -44,6 +49,12 @@ impl Reload {
         let begin = Instant::now();
         let seconds = || begin.elapsed().as_secs_f32();
         let app = App::read(&host.app().root, &host.console)?;
+        let is_new = |name: &String| host.app().functions.iter().all(|known| known.name != *name);
+        if app.functions.iter().any(|function| is_new(&function.name)) {
+            // Cargo does not notice a new folder, but looks at src.
+            let sources = File::open(app.root.join("src"));
+            let _ = sources.and_then(|folder| folder.set_modified(SystemTime::now()));
+        }
         let built = cargo::build(&app, self.release, true).await?;
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).

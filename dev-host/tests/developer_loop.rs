@@ -44,6 +44,7 @@ fn edited_broken_mended_and_no_call_fails() {
 
     // A function that comes, with a setting, and that changes.
     copy.write("src/greeting.rs", GREETING);
+    host.says("serving the new handler");
     copy.write("Greeting/function.json", &function_json("greeting/{name}"));
     host.says("serving the new handler");
     assert_eq!(host.get("/api/greeting/Ada"), "Hello, Ada!");
