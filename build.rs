@@ -16,14 +16,15 @@ struct Function {
     name: String,
     /// Its module, and the name of its `async fn`.
     module: String,
-    /// Without names and constraints of parameters.
+    /// The route without the names and constraints of parameters: what tells functions apart.
     shape: String,
     paths: Vec<String>,
     methods: Option<Vec<String>>,
 }
 
 fn generate() -> Result<(), String> {
-    // A new function comes with a new file in src/.
+    // Cargo does not notice a new folder with a function.json. It does notice its new file in src/,
+    // which therefore comes last.
     println!("cargo::rerun-if-changed=src");
     let host = read("host.json")?;
     let prefix = &host["extensions"]["http"]["routePrefix"];
@@ -163,7 +164,7 @@ fn translate(route: &str) -> Result<(Vec<String>, String), String> {
     Ok((paths, shape))
 }
 
-/// In lower case, for the handler looks for a path in lower case.
+/// In lower case, like the path that the handler compares it with.
 fn literal(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     match text.chars().find(|c| !allowed(*c)) {

@@ -51,7 +51,8 @@ impl Log for Streams {
 
 fn logger(level: LevelFilter, target: Target) -> Logger {
     Builder::new()
-        // Below warn the libraries quote from requests, and a request carries the access key.
+        // At info and below the libraries log parts of requests, which hold the function key. So
+        // from them only warnings and errors are logged.
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module(env!("CARGO_CRATE_NAME"), level)
         .target(target)

@@ -31,7 +31,7 @@ const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
 /// Serves the functions until SIGTERM or SIGINT.
 ///
-/// An error is one line.
+/// An error is one line, for the log.
 pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
     let port = port()?;
     let server = HttpServer::new(move || {
@@ -47,7 +47,7 @@ pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
     // The host keeps idle connections for 60 s. If the handler closes one first, a request that
     // is just on its way fails: 29 of 960 POSTs did. So the handler never closes one.
     .keep_alive(KeepAlive::Os)
-    // Nor one that has not been used yet.
+    // Nor a new one on which no request has come yet. (actix-web would after 5 s.)
     .client_request_timeout(Duration::ZERO)
     .bind((Ipv4Addr::LOCALHOST, port))
     .map_err(|error| {
@@ -74,7 +74,8 @@ fn port() -> Result<u16, String> {
 
 /// Puts a function at a path, which is in lower case and has no slash at its end.
 ///
-/// Only the methods of its function.json come in. They matter where two functions share a path.
+/// The host lets only the methods of its function.json through. They are checked here too, so that
+/// two functions can share a path.
 pub fn function<F, Args>(
     app: &mut ServiceConfig,
     path: &str,
@@ -104,7 +105,7 @@ pub fn invocation_id(request: &HttpRequest) -> &str {
     last.unwrap_or("none")
 }
 
-/// The host takes `/API/RandomNumber/` for `/api/randomnumber`, and hands it on just like that.
+/// The host takes `/API/RandomNumber/` for `/api/randomnumber`, and passes it on unchanged.
 /// So a function is looked up by the path in lower case and without the slash at its end.
 async fn ignore_letter_case(
     mut request: ServiceRequest,
@@ -112,7 +113,7 @@ async fn ignore_letter_case(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let path = request.path().to_ascii_lowercase();
     let path = path.strip_suffix('/').unwrap_or(&path);
-    // Nothing is left of `/`, so that one stays as it is.
+    // `/` without its slash is empty, which is no URI: it stays `/`.
     if let Ok(uri) = Uri::try_from(path) {
         request.match_info_mut().get_mut().update(&uri);
     }
@@ -120,7 +121,7 @@ async fn ignore_letter_case(
 }
 
 /// The parameters of the route are parts of the path, and the function gets them as they were
-/// sent. Lower case has changed no length, so they stand at the same places.
+/// sent. Lower case keeps the length, so they are at the same places in the path as it was sent.
 async fn restore_letter_case(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -163,7 +164,7 @@ async fn read_whole_body(
     response
 }
 
-/// A request's body in the hands of a function. When the function drops it, what it has not read
+/// A request's body, while the function has it. When the function drops it, what it has not read
 /// goes to `left`.
 struct Lent {
     payload: Payload,
