@@ -161,15 +161,14 @@ pub fn start(options: Options) -> Result<Running, String> {
             options.console.host("building the handler");
         }
         // Before the build, so that nothing that is saved meanwhile is missed.
-        let watch = options.watch.then(|| Watch::start(&app.root));
-        let built = block_on(cargo::build(&app, options.release, false))??;
-        if let Some(watch) = watch {
+        if options.watch {
             reload = Some(Reload {
-                watch: watch?,
+                watch: Watch::start(&app.root)?,
                 release: options.release,
                 host_name: host_name.clone(),
             });
         }
+        let built = block_on(cargo::build(&app, options.release, false))??;
         let launch = app.launch(built.executable, &host_name);
         let console = options.console.clone();
         let (worker, orders, gate) = Worker::new(launch, console, limits)?;
