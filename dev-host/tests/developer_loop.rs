@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -33,6 +33,8 @@ fn edited_broken_mended_and_no_call_fails() {
 
     copy.edit("src/random_number.rs", "random_range(1..=1)", "broken(");
     host.says("failed in ");
+    let errors = host.errors.lock().unwrap().join("\n");
+    assert!(errors.contains("\nerror: "), "{errors}");
     assert_eq!(host.get("/api/RandomNumber"), r#"{"value":1}"#);
     copy.edit("src/random_number.rs", "broken(", "random_range(2..=2)");
     host.says("serving the new handler");
@@ -126,8 +128,12 @@ struct DevHost {
     process: Child,
     port: u16,
     /// What it has printed and nobody has asked for.
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Lines,
+    /// What it, and Cargo, have printed to stderr.
+    errors: Lines,
 }
+
+type Lines = Arc<Mutex<Vec<String>>>;
 
 impl DevHost {
     fn start(copy: &Copy) -> Self {
@@ -137,8 +143,10 @@ impl DevHost {
             .env("CARGO_TARGET_DIR", copy.0.join("target"))
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let errors = collect(BufReader::new(process.stderr.take().unwrap()).lines());
         let mut stdout = BufReader::new(process.stdout.take().unwrap()).lines();
         let port = loop {
             let line = stdout.next().expect("dev-host says where it is").unwrap();
@@ -147,20 +155,11 @@ impl DevHost {
                 break port.parse().unwrap();
             }
         };
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let sink = Arc::clone(&lines);
-        thread::spawn(move || {
-            for line in stdout.map_while(Result::ok) {
-                // Not those about the load.
-                if !line.contains(" /api/RandomNumber ") {
-                    sink.lock().unwrap().push(line);
-                }
-            }
-        });
         Self {
             process,
             port,
-            lines,
+            lines: collect(stdout),
+            errors,
         }
     }
 
@@ -182,6 +181,20 @@ impl DevHost {
     fn get(&self, target: &str) -> String {
         String::from_utf8(self.call(target).body).unwrap()
     }
+}
+
+/// Reads all lines but those about the load.
+fn collect(lines: impl Iterator<Item = io::Result<String>> + Send + 'static) -> Lines {
+    let collected = Lines::default();
+    let sink = Arc::clone(&collected);
+    thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if !line.contains(" /api/RandomNumber ") {
+                sink.lock().unwrap().push(line);
+            }
+        }
+    });
+    collected
 }
 
 impl Drop for DevHost {
