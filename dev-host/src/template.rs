@@ -37,8 +37,7 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut segments = Vec::new();
         let mut names = Vec::new();
-        let text = text.trim_matches('/');
-        let mut rest = text.chars().peekable();
+        let mut rest = text.trim_matches('/').chars().peekable();
         while rest.peek().is_some() {
             let mut literal = String::new();
             let mut pattern = String::new();
@@ -64,6 +63,7 @@ impl Template {
             }
             let is_whole = pattern == "(.+)" && literal.is_empty();
             let segment = match parameters.pop() {
+                None if literal.is_empty() => return Err("has two slashes in a row".to_owned()),
                 None => Segment::Literal(literal.to_lowercase()),
                 Some(parameter) if is_whole => Segment::Parameter(parameter),
                 Some(parameter) => {
@@ -86,13 +86,6 @@ impl Template {
             }
             segments.push(segment);
         }
-        if segments
-            .iter()
-            .any(|segment| matches!(segment, Segment::Literal(text) if text.is_empty()))
-            && !text.is_empty()
-        {
-            return Err("has two slashes in a row".to_owned());
-        }
         Ok(Self(segments))
     }
 
@@ -111,20 +104,12 @@ impl Template {
                         return None;
                     }
                 }
-                Segment::Parameter(parameter) => {
-                    let rest;
-                    let text = if parameter.is_catch_all {
-                        is_open = true;
-                        rest = match given.get(index) {
-                            Some(_) => path[index..].join("/"),
-                            None => String::new(),
-                        };
-                        &rest
-                    } else {
-                        text
-                    };
-                    parameter.take(text, &mut found)?;
+                Segment::Parameter(parameter) if parameter.is_catch_all => {
+                    is_open = true;
+                    let rest = given.get(index).map(|_| path[index..].join("/"));
+                    parameter.take(&rest.unwrap_or_default(), &mut found)?;
                 }
+                Segment::Parameter(parameter) => parameter.take(text, &mut found)?,
                 Segment::Mixed(pattern, parameters) => {
                     let groups = pattern.captures(text)?;
                     for (parameter, group) in parameters.iter().zip(groups.iter().skip(1)) {
