@@ -83,8 +83,9 @@ impl App {
 
     /// `defaultExecutablePath`: a file in the app root, or else, taken as it is, a name on PATH.
     pub fn executable(&self) -> PathBuf {
-        let name = &self.host_json.description.executable;
-        let name = expand(name, |name| setting(&self.settings, name));
+        let name = expand(&self.host_json.executable, |name| {
+            setting(&self.settings, name)
+        });
         let file = self.root.join(&name);
         if file.is_file() || name.contains('/') {
             file
@@ -113,11 +114,10 @@ impl App {
             ("FUNCTIONS_APP_ROOT_PATH", root.as_str()),
         ])
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let description = &self.host_json.description;
         Launch {
             executable,
-            arguments: description.arguments.clone(),
-            working_directory: self.root.join(&description.working_directory),
+            arguments: self.host_json.arguments.clone(),
+            working_directory: self.root.join(&self.host_json.working_directory),
             environment: self.settings.clone().into_iter().chain(own).collect(),
         }
     }

@@ -4,9 +4,6 @@ use serde::Deserialize;
 
 use crate::request::Request;
 
-const HEADER: &str = "x-functions-key";
-const QUERY: &str = "code";
-
 /// `authLevel` of an HTTP trigger.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(try_from = "String")]
@@ -55,10 +52,10 @@ impl Grant {
 /// twice, wrong first", "key: wrong in the header, right in the query"; an empty header before a
 /// query is not recorded).
 pub fn presented_key(request: &Request) -> Option<String> {
-    let key = match request.headers.get(HEADER) {
+    let key = match request.headers.get("x-functions-key") {
         Some(value) => value.to_owned(),
         None => form_urlencoded::parse(request.query.trim_start_matches('?').as_bytes())
-            .find(|(name, _)| name.eq_ignore_ascii_case(QUERY))?
+            .find(|(name, _)| name.eq_ignore_ascii_case("code"))?
             .1
             .into_owned(),
     };

@@ -11,7 +11,10 @@ use crate::{
 };
 
 pub struct HostJson {
-    pub description: Description,
+    pub executable: String,
+    pub arguments: Vec<String>,
+    /// Relative to the app root.
+    pub working_directory: String,
     pub mode: Mode,
     /// Without a slash at either end.
     pub route_prefix: String,
@@ -29,14 +32,6 @@ pub enum Mode {
     /// `enableForwardingHttpRequest`: rebuilt, under the client's `Host`; the answer is read to its
     /// end before the client gets any of it.
     Forwarding,
-}
-
-/// How to start the handler.
-pub struct Description {
-    pub executable: String,
-    pub arguments: Vec<String>,
-    /// Relative to the app root.
-    pub working_directory: String,
 }
 
 /// A setting that begins so replaces a member of host.json; `__` goes between the names.
@@ -131,11 +126,9 @@ impl HostJson {
         };
         let timeout = members.parse("functionTimeout", "hours:minutes:seconds or -1", time_span)?;
         Ok(Self {
-            description: Description {
-                executable: executable.to_owned(),
-                arguments,
-                working_directory: member("workingDirectory").unwrap_or_default().to_owned(),
-            },
+            executable: executable.to_owned(),
+            arguments,
+            working_directory: member("workingDirectory").unwrap_or_default().to_owned(),
             mode,
             route_prefix: members
                 .text("extensions:http:routePrefix")
