@@ -217,10 +217,7 @@ async fn keys(
     name: Option<&&str>,
 ) -> Answer {
     let Some(body) = body.whole().await else {
-        return Answer {
-            closes: true,
-            ..Answer::empty(400)
-        };
+        return Answer::last(400);
     };
     let mut keys = host.keys();
     let Some(scope) = keys.scope(function) else {

@@ -46,6 +46,14 @@ impl Answer {
         }
     }
 
+    /// The connection is closed after it.
+    pub fn last(status: u16) -> Self {
+        Self {
+            closes: true,
+            ..Self::empty(status)
+        }
+    }
+
     pub fn text(status: u16, kind: &str, text: impl Into<Vec<u8>>) -> Self {
         let mut answer = Self::empty(status);
         answer.headers.add("Content-Type", kind);
@@ -116,13 +124,15 @@ impl Download {
     }
 }
 
-/// Sends an answer. False if the connection is to be closed.
+/// Sends the answer to a request, or, for none, to what is not one. False if the connection is to be
+/// closed.
 pub async fn send(
     write: &mut OwnedWriteHalf,
-    request: &Request,
+    request: Option<&Request>,
     mut answer: Answer,
 ) -> io::Result<bool> {
-    let is_head = request.method.eq_ignore_ascii_case("HEAD");
+    let is_head = request.is_some_and(|request| request.method.eq_ignore_ascii_case("HEAD"));
+    let is_old = request.is_some_and(|request| request.is_old);
     let has_body = !is_head && !matches!(answer.status, 204 | 205 | 304);
     answer.headers.simplify_connection();
     let mut closes = answer.closes || answer.headers.lists("connection", "close");
@@ -140,7 +150,7 @@ pub async fn send(
             }
             // Without a length and without chunks the body ends with the connection.
             Content::Streamed(_) if is_head => {}
-            Content::Streamed(_) if request.is_old => closes = true,
+            Content::Streamed(_) if is_old => closes = true,
             Content::Streamed(_) => {
                 in_chunks = true;
                 answer.headers.add("Transfer-Encoding", "chunked");
@@ -149,7 +159,7 @@ pub async fn send(
     }
     if answer.closes {
         answer.headers.set("Connection", "close");
-    } else if request.is_old && !closes {
+    } else if is_old && !closes {
         answer.headers.set("Connection", "keep-alive");
     }
     if !answer.headers.has("date") {

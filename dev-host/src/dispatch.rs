@@ -77,10 +77,7 @@ async fn own_answer<'a>(
     }
     // Row "body: 104857601".
     if request.length().is_some_and(|length| length > LONGEST_BODY) {
-        return Ok(Answer {
-            closes: true,
-            ..Answer::empty(500)
-        });
+        return Ok(Answer::last(500));
     }
     Err(function)
 }

@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     rc::Rc,
     sync::{Arc, mpsc::Sender},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    answer::{reason, send},
+    answer::{Answer, send},
     dispatch::dispatch,
     forward::Forwarder,
     host::Host,
@@ -159,13 +159,7 @@ async fn serve(
         let request = match request.unwrap_or(Err(408)) {
             Ok(request) => request,
             Err(status) => {
-                let refusal = format!(
-                    "HTTP/1.1 {status} {}\r\nContent-Length: 0\r\nConnection: close\r\n\
-                     Date: {}\r\nServer: Kestrel\r\n\r\n",
-                    reason(status),
-                    httpdate::fmt_http_date(SystemTime::now())
-                );
-                let _ = write.write_all(refusal.as_bytes()).await;
+                let _ = send(&mut write, None, Answer::last(status)).await;
                 return close(write).await;
             }
         };
@@ -177,7 +171,7 @@ async fn serve(
         };
         let mut left = body.framing;
         answer.closes |= !request.stays_open || *stopping.borrow();
-        match send(&mut write, &request, answer).await {
+        match send(&mut write, Some(&request), answer).await {
             Ok(true) => {}
             Ok(false) if left == Framing::NONE => return,
             Ok(false) => return close(write).await,
