@@ -67,7 +67,7 @@ pub fn draw(variants: &[Variant], samples: &[Samples], machine: &str) -> String 
     let machine = machine.replace('&', "&amp;").replace('<', "&lt;");
     let _ = writeln!(
         svg,
-        "<text x=\"12\" y=\"{}\" font-size=\"10\" fill=\"#667\">{machine}</text>\n</svg>",
+        "<text x=\"12\" y=\"{}\" font-size=\"8\" fill=\"#667\">{machine}</text>\n</svg>",
         height - 10
     );
     svg
