@@ -348,6 +348,7 @@ fn form_of(value: &Value) -> Value {
 fn the_forms_are_those_of_the_recordings() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Ok(files) = fs::read_dir(project.join("../shared/azure-recorded")) else {
+        // `.ci/run` says so.
         return;
     };
     let files = files.map(|file| file.unwrap().path());
