@@ -99,7 +99,9 @@ fn what_is_named_is_there() {
     for file in texts.filter(|file| !file.starts_with("conformance/recorded/")) {
         let text = read(file);
         for link in link.captures_iter(&text) {
-            let target = project().join(file).with_file_name(&link[1]);
+            // Without the heading that it may name.
+            let path = link[1].split('#').next().unwrap();
+            let target = project().join(file).with_file_name(path);
             let is_there = link[1].starts_with("https://") || target.exists();
             assert!(is_there, "{file}: nothing at {}", &link[0]);
         }
