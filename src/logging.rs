@@ -3,10 +3,13 @@
 //! The host logs each line of stdout as information. It logs each line of stderr as an error, or
 //! as a warning if the line contains "warn" in any letter case. So the level decides the stream.
 
-use std::{env, io::Write as _, panic};
+use std::{
+    env,
+    io::{self, Write as _},
+    panic,
+};
 
-use env_logger::{Builder, Logger, Target};
-use log::{Level, LevelFilter, Log, Metadata, Record, error, warn};
+use log::{Level, LevelFilter, Record, error, warn};
 
 /// Starts logging, at the level in `RUST_LOG` or else at info. A panic is logged as an error.
 pub fn init() {
@@ -14,12 +17,19 @@ pub fn init() {
     let value = value.to_string_lossy();
     let given = value.parse::<LevelFilter>();
     let level = *given.as_ref().unwrap_or(&LevelFilter::Info);
-    let streams = Streams {
-        stdout: logger(level, Target::Stdout),
-        stderr: logger(level, Target::Stderr),
-    };
-    log::set_boxed_logger(Box::new(streams)).expect("init is called once");
-    log::set_max_level(level);
+    env_logger::Builder::new()
+        // At info and below the libraries log parts of requests, which hold the function key. So
+        // from them only warnings and errors are logged.
+        .filter_level(level.min(LevelFilter::Warn))
+        .filter_module(env!("CARGO_CRATE_NAME"), level)
+        // env_logger knows one stream alone, so nothing is left for it to write.
+        .format(|_, record| match record.level() {
+            Level::Error | Level::Warn => io::stderr().write_all(line(record).as_bytes()),
+            Level::Info | Level::Debug | Level::Trace => {
+                io::stdout().write_all(line(record).as_bytes())
+            }
+        })
+        .init();
     panic::set_hook(Box::new(|panic| error!("{panic}")));
     if given.is_err() && !value.is_empty() {
         warn!(
@@ -29,41 +39,10 @@ pub fn init() {
     }
 }
 
-struct Streams {
-    stdout: Logger,
-    stderr: Logger,
-}
-
-impl Log for Streams {
-    fn enabled(&self, metadata: &Metadata) -> bool {
-        self.stdout.enabled(metadata)
-    }
-
-    fn log(&self, record: &Record) {
-        match record.level() {
-            Level::Error | Level::Warn => self.stderr.log(record),
-            Level::Info | Level::Debug | Level::Trace => self.stdout.log(record),
-        }
-    }
-
-    fn flush(&self) {}
-}
-
-fn logger(level: LevelFilter, target: Target) -> Logger {
-    Builder::new()
-        // At info and below the libraries log parts of requests, which hold the function key. So
-        // from them only warnings and errors are logged.
-        .filter_level(level.min(LevelFilter::Warn))
-        .filter_module(env!("CARGO_CRATE_NAME"), level)
-        .target(target)
-        // No time of day: the host adds its own.
-        .format(|stream, record| writeln!(stream, "{}", line(record)))
-        .build()
-}
-
 /// The host takes a line break for the end of a log entry, and an error with "warn" in it for a
 /// warning. So a line break or other control character becomes a space, and an error says "w*rn".
 fn line(record: &Record) -> String {
+    // No time of day: the host adds its own.
     let line = format!("{} {}", record.level(), record.args());
     let mut line = line.replace(char::is_control, " ");
     if record.level() == Level::Error {
@@ -71,5 +50,5 @@ fn line(record: &Record) -> String {
             line.replace_range(start + 1..start + 2, "*");
         }
     }
-    line
+    line + "\n"
 }

@@ -141,15 +141,13 @@ async fn read_whole_body(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let (_, payload) = request.parts_mut();
     let left = Rc::new(Cell::new(Payload::None));
-    if !matches!(payload, Payload::None) {
-        let lent = Lent {
-            payload: payload.take(),
-            left: Rc::clone(&left),
-        };
-        *payload = Payload::Stream {
-            payload: Box::pin(Pin::new(lent)),
-        };
-    }
+    let lent = Lent {
+        payload: payload.take(),
+        left: Rc::clone(&left),
+    };
+    *payload = Payload::Stream {
+        payload: Box::pin(Pin::new(lent)),
+    };
     let response = {
         let mut call = pin!(next.call(request));
         // A panic becomes a 500. Without an answer the host would send a GET again, 40 times.

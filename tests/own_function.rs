@@ -1,15 +1,13 @@
 //! Other functions than RandomNumber: the one that README.md shows, and the routes on which the real
 //! host was recorded.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use test_support::{checkout, client::Connection, core_tools, handler::Handler, project};
+use test_support::{
+    checkout, client::Connection, core_tools, handler::Handler, process::succeeds, put, read,
+};
 
 /// Takes any JSON, and fails.
 const FAULTY: &str = r#"
@@ -35,30 +33,37 @@ const UNTRANSLATABLE: [&str; 3] = ["Def", "NumElse", "Space"];
 
 const KEY: &str = "x-functions-key: key\r\n";
 
-/// One test, because a build takes most of a minute.
+/// One test, because the first build takes long.
 #[test]
 fn a_second_function_is_two_files() {
-    let copy = copy();
+    // Always at the same place: what the last run has built there is used again.
+    let copy = &Path::new(env!("CARGO_TARGET_TMPDIR")).join("own_function");
+    checkout::renew(copy);
     let [trigger, source] = readme_blocks();
-    put(&copy, "Greeting/function.json", &trigger);
-    put(&copy, "src/greeting.rs", &source);
+    put(copy, "Greeting/function.json", &trigger);
+    put(copy, "src/greeting.rs", source);
     let faulty = trigger.replace("greeting/{name}", "faulty");
     let faulty = faulty.replace(r#""get""#, r#""post""#);
-    put(&copy, "Faulty/function.json", &faulty);
-    put(&copy, "src/faulty.rs", FAULTY);
+    put(copy, "Faulty/function.json", faulty);
+    put(copy, "src/faulty.rs", FAULTY);
     let recorded = Recorded::read();
     for (name, trigger) in &recorded.functions {
-        put(&copy, &format!("{name}/function.json"), trigger);
+        put(copy, &format!("{name}/function.json"), trigger);
         let module = module(name);
-        let source = ECHO.replace("echo", &module);
-        put(&copy, &format!("src/{module}.rs"), &source);
+        put(
+            copy,
+            &format!("src/{module}.rs"),
+            ECHO.replace("echo", &module),
+        );
     }
     // The developer's own build must neither be used nor touched.
-    put(&copy, "target/release/handler", "warm");
+    put(copy, "target/release/handler", "warm");
 
-    succeeds(Command::new("./build.sh").current_dir(&copy));
-    assert_eq!(read(&copy.join("target/release/handler")), "warm");
-    is_static_and_silent_on_its_machine(&copy);
+    let built = build(copy);
+    assert!(built.is_ok(), "{built:?}");
+    let warm = fs::read(copy.join("target/release/handler")).unwrap();
+    assert_eq!(warm, b"warm");
+    is_static_and_silent_on_its_machine(copy);
     let mut command = Command::new(copy.join("handler"));
     command.env("FUNCTIONS_CUSTOMHANDLER_PORT", "0");
     let handler = Handler::spawn(command).expect("it listens");
@@ -69,32 +74,31 @@ fn a_second_function_is_two_files() {
         fs::remove_dir_all(copy.join(name)).unwrap();
     }
     let app = TempDir::new().unwrap();
-    fs::write(app.path().join("zip"), core_tools::zip(&copy)).unwrap();
-    succeeds(
-        Command::new("unzip")
-            .args(["-q", "zip", "-d", "app"])
-            .current_dir(app.path()),
-    );
+    put(app.path(), "zip", core_tools::zip(copy));
+    let unzip = ["-q", "zip", "-d", "app"];
+    succeeds(Command::new("unzip").args(unzip).current_dir(app.path()));
     let app = app.path().join("app");
-    let settings = read(&project().join("local.settings.json.example"));
+    let settings = read("local.settings.json.example");
     let settings = settings.replace(r#""Values": {"#, r#""Values": {"WORD": "Ahoy","#);
-    put(&app, "local.settings.json", &settings);
+    put(&app, "local.settings.json", settings);
     answers_behind_a_host(&app);
+    what_cannot_be_translated_is_refused(copy, &trigger);
 }
 
-/// A copy of the project, always at the same place: what the last run has built there is used again.
-fn copy() -> PathBuf {
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("own_function");
-    for entry in fs::read_dir(&copy).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            fs::remove_file(path).unwrap();
-        } else if !path.ends_with("target") {
-            fs::remove_dir_all(path).unwrap();
-        }
-    }
-    checkout::copy_to(&copy);
-    copy
+/// By build.sh, without optimization, which takes twice as long. What is looked at here does not
+/// depend on it.
+fn build(copy: &Path) -> Result<(), String> {
+    let output = Command::new("./build.sh")
+        .current_dir(copy)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .output()
+        .unwrap();
+    let is_built = output.status.success();
+    is_built
+        .then_some(())
+        .ok_or(String::from_utf8(output.stderr).unwrap())
 }
 
 fn answers_behind_a_host(app: &Path) {
@@ -152,7 +156,7 @@ struct Recorded {
 
 impl Recorded {
     fn read() -> Self {
-        let text = read(&project().join("conformance/recorded/routes.jsonl"));
+        let text = read("conformance/recorded/routes.jsonl");
         let mut rows = text.lines().map(|row| serde_json::from_str(row).unwrap());
         let functions: Value = rows.next().unwrap();
         let functions = functions["functions"].as_object().unwrap();
@@ -205,28 +209,11 @@ fn module(name: &str) -> String {
     module.replace('-', "_")
 }
 
-/// In a package of build.rs alone, for the whole one takes long to build.
-#[test]
-fn what_cannot_be_translated_is_refused() {
-    let copy = TempDir::new().unwrap();
-    for file in [
-        "build.rs",
-        "Cargo.lock",
-        "host.json",
-        "RandomNumber/function.json",
-    ] {
-        put(copy.path(), file, &read(&project().join(file)));
-    }
-    put(
-        copy.path(),
-        "Cargo.toml",
-        "[package]\nname = \"own-function\"\nedition = \"2024\"\n\
-         [build-dependencies]\nserde_json = \"1\"\n",
-    );
-    for file in ["src/lib.rs", "src/random_number.rs", "src/greeting.rs"] {
-        put(copy.path(), file, "");
-    }
-    let [trigger, _] = readme_blocks();
+fn what_cannot_be_translated_is_refused(copy: &Path, trigger: &str) {
+    let refused = |reason: &str| {
+        let error = build(copy).expect_err(reason);
+        assert!(error.contains(reason), "{reason} is not in {error}");
+    };
     for (route, reason) in [
         ("def/{a=x}", r#""a=x" is no parameter"#),
         ("sp ace", "' ': give letters"),
@@ -239,43 +226,26 @@ fn what_cannot_be_translated_is_refused() {
         ),
     ] {
         let trigger = trigger.replace("greeting/{name}", route);
-        put(copy.path(), "Greeting/function.json", &trigger);
-        refused(copy.path(), reason);
+        put(copy, "Greeting/function.json", trigger);
+        refused(reason);
     }
-    put(copy.path(), "Greeting/function.json", "{]");
-    refused(copy.path(), "Greeting/function.json: ");
-    put(copy.path(), "Greeting/function.json", r#"{"bindings": []}"#);
-    refused(copy.path(), "no binding has the type httpTrigger");
-    put(copy.path(), "Greeting/function.json", &trigger);
-    fs::remove_file(copy.path().join("src/greeting.rs")).unwrap();
-    refused(copy.path(), "Greeting/function.json needs src/greeting.rs");
-}
-
-/// Cargo prints build.rs's one line.
-fn refused(folder: &Path, reason: &str) {
-    let output = Command::new("cargo")
-        .args(["check", "--offline"])
-        .current_dir(folder)
-        .env("CARGO_TARGET_DIR", folder.join("target"))
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{reason}");
-    assert!(stderr.contains(reason), "{reason} is not in {stderr}");
+    put(copy, "Greeting/function.json", "{]");
+    refused("Greeting/function.json: ");
+    put(copy, "Greeting/function.json", r#"{"bindings": []}"#);
+    refused("no binding has the type httpTrigger");
+    put(copy, "Greeting/function.json", trigger);
+    fs::remove_file(copy.join("src/greeting.rs")).unwrap();
+    refused("Greeting/function.json needs src/greeting.rs");
 }
 
 /// What the kernel and the loader say of it, not build.sh.
 fn is_static_and_silent_on_its_machine(folder: &Path) {
-    let headers = succeeds(
-        Command::new("readelf")
-            .args(["-hl", "handler"])
-            .current_dir(folder),
-    );
-    assert!(headers.contains("ELF64"), "{headers}");
-    assert!(headers.contains("X86-64"), "{headers}");
-    assert!(!headers.contains("INTERP"), "{headers}");
-
-    let executable = fs::read(folder.join("handler")).unwrap();
+    let handler = folder.join("handler");
+    let headers = succeeds(Command::new("readelf").arg("-hl").arg(&handler));
+    for (text, is_there) in [("ELF64", true), ("X86-64", true), ("INTERP", false)] {
+        assert_eq!(headers.contains(text), is_there, "{headers}");
+    }
+    let executable = fs::read(handler).unwrap();
     let contains = |text: &str| {
         let mut windows = executable.windows(text.len());
         windows.any(|window| window == text.as_bytes())
@@ -289,7 +259,7 @@ fn is_static_and_silent_on_its_machine(folder: &Path) {
 
 /// The files that the README shows: function.json and the code.
 fn readme_blocks() -> [String; 2] {
-    let readme = read(&project().join("README.md"));
+    let readme = read("README.md");
     let (_, section) = readme.split_once("\n## Your own function\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let blocks: Vec<String> = section
@@ -300,21 +270,4 @@ fn readme_blocks() -> [String; 2] {
         })
         .collect();
     blocks.try_into().unwrap()
-}
-
-fn put(folder: &Path, file: &str, content: &str) {
-    let path = folder.join(file);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap()
-}
-
-/// Its standard output.
-fn succeeds(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }

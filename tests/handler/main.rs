@@ -7,25 +7,23 @@ mod process;
 
 use std::process::Command;
 
-use test_support::handler::Handler;
+use test_support::handler::{Ended, Handler};
 
 const ENDPOINT: &str = "/api/RandomNumber";
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
-/// A command for the handler, with no variable but its own.
-fn handler(variables: &[(&str, &str)]) -> Command {
+/// With no variable but its own.
+fn spawn(variables: &[(&str, &str)]) -> Result<Handler, Ended> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handler"));
     command.env_clear().envs(variables.iter().copied());
-    command
+    Handler::spawn(command)
 }
 
 /// On a free port.
 fn start() -> Handler {
-    start_with(&[])
+    start_with("")
 }
 
-fn start_with(variables: &[(&str, &str)]) -> Handler {
-    let mut command = handler(variables);
-    command.env(PORT, "0");
-    Handler::spawn(command).expect("the handler listens")
+fn start_with(rust_log: &str) -> Handler {
+    spawn(&[(PORT, "0"), ("RUST_LOG", rust_log)]).expect("it listens")
 }

@@ -3,88 +3,61 @@
 use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::{ENDPOINT, PORT, handler, start};
-use test_support::{PATIENCE, handler::Handler, process::signal};
+use crate::{ENDPOINT, PORT, spawn, start};
+use test_support::process::{eventually, signal};
 
-/// The one line of an attempt to start that must fail.
-fn refusal(port: &str) -> String {
-    let Err(ended) = Handler::spawn(handler(&[(PORT, port)])) else {
-        panic!("listens with {port:?}");
-    };
-    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    assert_eq!(ended.stdout, Vec::<String>::new());
-    let [line] = &*ended.stderr else {
-        panic!("{ended:?}")
-    };
-    assert!(line.starts_with("ERROR "), "{line}");
-    line.clone()
-}
-
+/// (That it listens on the port which a host names is seen behind dev-host.)
 #[test]
-fn listens_on_the_port_it_is_given_and_on_loopback_only() {
-    // A free port, given back for the handler to take unless somebody else is faster.
-    let (handler, port) = (0..10)
-        .find_map(|_| {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let port = free.local_addr().expect("bound").port();
-            drop(free);
-            let command = handler(&[(PORT, &port.to_string())]);
-            Handler::spawn(command).ok().map(|handler| (handler, port))
-        })
-        .expect("it listens");
-    assert_eq!(handler.port, port);
+fn listens_on_loopback_only() {
+    let handler = start();
     assert_eq!(handler.get(ENDPOINT).status, 200);
-    let other = (Ipv4Addr::new(127, 0, 0, 2), port).into();
+    let other = (Ipv4Addr::new(127, 0, 0, 2), handler.port).into();
     TcpStream::connect_timeout(&other, Duration::from_secs(5)).expect_err("another address");
 }
 
 /// Port 3000 is the only one that a test can't choose: it waits until nobody else has it.
 #[test]
 fn without_a_port_it_listens_on_3000_and_says_that_no_key_is_checked() {
-    let begin = Instant::now();
-    let handler = loop {
-        match Handler::spawn(handler(&[])) {
-            Ok(handler) => break handler,
-            Err(ended) => assert!(ended.stderr[1].contains("3000"), "{ended:?}"),
+    let handler = eventually("port 3000 is free for this test", || match spawn(&[]) {
+        Ok(handler) => Some(handler),
+        Err(ended) => {
+            assert!(ended.stderr[1].contains("3000"), "{ended:?}");
+            None
         }
-        assert!(begin.elapsed() < PATIENCE, "free port 3000 for this test");
-        thread::sleep(Duration::from_millis(100));
-    };
+    });
     assert_eq!(handler.port, 3000);
     assert_eq!(handler.get(ENDPOINT).status, 200);
     let ended = handler.stop();
-    let [warning] = &*ended.stderr else {
-        panic!("{ended:?}")
-    };
+    let warning = ended.complaint();
     for part in ["WARN ", PORT, "no key is checked", "`cargo start`"] {
         assert!(warning.contains(part), "{part} is not in {warning}");
     }
 }
 
 #[test]
-fn what_is_no_port_is_refused() {
-    for value in ["", "text", "65536", "3000 ", "80\n81"] {
-        let line = refusal(value);
-        for part in [
-            PORT,
-            &format!("{value:?}"),
-            "from 0 (any free one) to 65535",
-        ] {
+fn where_it_cannot_listen_it_ends_with_1_and_one_line() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    let hint = "from 0 (any free one) to 65535";
+    for (port, shown, hint) in [
+        ("", "\"\"", hint),
+        ("text", "\"text\"", hint),
+        ("65536", "\"65536\"", hint),
+        ("3000 ", "\"3000 \"", hint),
+        ("80\n81", "\"80\\n81\"", hint),
+        (&taken, &taken, "in use"),
+    ] {
+        let ended = spawn(&[(PORT, port)]).err().expect("a refusal");
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert_eq!(ended.stdout, Vec::<String>::new());
+        let line = ended.complaint();
+        assert!(line.starts_with("ERROR "), "{line}");
+        for part in [PORT, shown, hint] {
             assert!(line.contains(part), "{part} is not in {line}");
         }
-    }
-}
-
-#[test]
-fn a_port_in_use_is_refused() {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let port = taken.local_addr().expect("bound").port().to_string();
-    let line = refusal(&port);
-    for part in [PORT, &port, "in use", "another port"] {
-        assert!(line.contains(part), "{part} is not in {line}");
     }
 }
 

@@ -2,23 +2,18 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::project;
+use crate::{process::succeeds, project};
 
 /// The files that git has or would add, as they lie in the work tree, by their paths in it.
 pub fn files() -> Vec<String> {
-    let files = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .current_dir(project())
-        .output()
-        .expect("git is there");
-    assert!(files.status.success(), "{files:?}");
-    let files = String::from_utf8(files.stdout).expect("UTF-8");
+    let list = [
+        "ls-files",
+        "-z",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ];
+    let files = succeeds(Command::new("git").args(list).current_dir(project()));
     files
         .split_terminator('\0')
         .map(str::to_owned)
@@ -31,7 +26,21 @@ pub fn files() -> Vec<String> {
 pub fn copy_to(folder: &Path) {
     for file in files() {
         let target = folder.join(&file);
-        fs::create_dir_all(target.parent().expect("a folder")).expect("ours");
-        fs::copy(project().join(file), target).expect("a file");
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(project().join(file), target).unwrap();
     }
+}
+
+/// As `copy_to`, for a folder that is the same at each run: nothing of an earlier copy stays but
+/// what Cargo has built, which is used again.
+pub fn renew(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::remove_file(path).unwrap();
+        } else if !path.ends_with("target") {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    copy_to(folder);
 }

@@ -1,56 +1,47 @@
 //! A handler as a process, with all that it prints.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    mem,
+    fs::{self, File},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread,
 };
 
+use tempfile::TempDir;
+
 use crate::{
-    PATIENCE,
     client::{Answer, Connection},
-    process::signal,
+    process::{eventually, listening_port, signal},
 };
 
 /// A handler that listens, killed when it goes out of scope.
 pub struct Handler {
     child: Child,
     pub port: u16,
-    stdout: Lines,
-    stderr: Lines,
+    /// Of the files `stdout` and `stderr`.
+    printed: TempDir,
 }
 
 impl Handler {
     /// As the command says, or what has been printed if the handler ends before it listens.
-    pub fn spawn(command: Command) -> Result<Self, Ended> {
-        let mut handler = Self::unheard(command);
-        while handler.stdout.read() {
-            let line = handler.stdout.seen.last().expect("a line");
-            if let Some(address) = line.strip_prefix("INFO listening on http://") {
-                let port = address.rsplit(':').next().expect("a port");
-                handler.port = port.parse().expect("a port");
-                return Ok(handler);
-            }
-        }
-        Err(handler.ended())
-    }
-
-    /// Without waiting for the line that says the port, which not every level lets through.
-    pub fn unheard(mut command: Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the handler starts");
-        Self {
-            stdout: Lines::of(child.stdout.take().expect("a pipe")),
-            stderr: Lines::of(child.stderr.take().expect("a pipe")),
+    pub fn spawn(mut command: Command) -> Result<Self, Ended> {
+        let printed = TempDir::new().unwrap();
+        let file = |name| File::create(printed.path().join(name)).unwrap();
+        command.stdout(file("stdout")).stderr(file("stderr"));
+        let mut handler = Self {
+            child: command.stdin(Stdio::null()).spawn().unwrap(),
             port: 0,
-            child,
+            printed,
+        };
+        let port = eventually("it listens or ends", || {
+            match handler.child.try_wait().unwrap() {
+                None => listening_port(handler.id()).map(Some),
+                Some(_) => Some(None),
+            }
+        });
+        match port {
+            Some(port) => handler.port = port,
+            None => return Err(handler.ended()),
         }
+        Ok(handler)
     }
 
     pub fn connect(&self) -> Connection {
@@ -66,10 +57,6 @@ impl Handler {
         self.child.id()
     }
 
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child").is_none()
-    }
-
     /// Asks the handler to stop and gives back all that it printed.
     pub fn stop(self) -> Ended {
         signal(self.id(), "TERM");
@@ -78,10 +65,13 @@ impl Handler {
 
     /// Waits for the handler to end.
     pub fn ended(mut self) -> Ended {
-        // The lines end with the process.
-        let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+        let status = eventually("it ends", || self.child.try_wait().unwrap());
+        let [stdout, stderr] = ["stdout", "stderr"].map(|name| {
+            let text = fs::read_to_string(self.printed.path().join(name)).unwrap();
+            text.lines().map(str::to_owned).collect()
+        });
         Ended {
-            status: self.child.wait().expect("a child"),
+            status,
             stdout,
             stderr,
         }
@@ -103,38 +93,12 @@ pub struct Ended {
     pub stderr: Vec<String>,
 }
 
-/// The lines of a pipe, read all the time so that it never fills.
-struct Lines {
-    next: Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
-        let (sender, next) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).lines() {
-                let _ = sender.send(line.expect("UTF-8"));
-            }
-        });
-        Self {
-            next,
-            seen: Vec::new(),
-        }
-    }
-
-    /// Waits for one more line; false at the end.
-    fn read(&mut self) -> bool {
-        match self.next.recv_timeout(PATIENCE) {
-            Ok(line) => self.seen.push(line),
-            Err(RecvTimeoutError::Disconnected) => return false,
-            Err(RecvTimeoutError::Timeout) => panic!("no line and no end: {:?}", self.seen),
-        }
-        true
-    }
-
-    fn all(&mut self) -> Vec<String> {
-        while self.read() {}
-        mem::take(&mut self.seen)
+impl Ended {
+    /// The only line on stderr.
+    pub fn complaint(&self) -> &str {
+        let [line] = &*self.stderr else {
+            panic!("{self:?}")
+        };
+        line
     }
 }

@@ -7,7 +7,7 @@ pub mod core_tools;
 pub mod handler;
 pub mod process;
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 /// For what should take no time at all; only a hang needs more on however slow a machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,4 +15,16 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The folder of the project.
 pub fn project() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// The text of a file of the project.
+pub fn read(file: &str) -> String {
+    fs::read_to_string(project().join(file)).expect(file)
+}
+
+/// Writes a file in a folder.
+pub fn put(folder: &Path, file: &str, content: impl AsRef<[u8]>) {
+    let path = folder.join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
 }
