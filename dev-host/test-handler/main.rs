@@ -4,7 +4,6 @@
 //! - none: at once;
 //! - `wait-for FILE`: when there is such a file in the working directory;
 //! - `never`: runs and doesn't listen;
-//! - `tell-port`: as `never`, and writes the port that it was given to the file `port`;
 //! - `exit CODE TIMES`: ends with the code, so many times, having written five lines to stderr.
 //!
 //! Each start appends a line with the process's id to the file `starts` in the working directory.
@@ -38,12 +37,6 @@ fn main() {
         ["never"] => loop {
             park();
         },
-        ["tell-port"] => {
-            fs::write("port", env::var("FUNCTIONS_CUSTOMHANDLER_PORT").unwrap()).unwrap();
-            loop {
-                park();
-            }
-        }
         ["exit", code, times] => {
             let count = fs::read_to_string("starts").unwrap().lines().count();
             if count <= times.parse().unwrap() {
