@@ -1,74 +1,50 @@
 //! The table behind dev-host as one chart: calls per second and CPU time per call.
 
-use std::fmt::Write as _;
-
-use crate::{Samples, median, server::Variant};
+use crate::{Values, median, server::Variant};
 
 const ROW: usize = 30;
 const TOP: usize = 46;
-/// Where the bars of a panel begin, and how long the longest is.
-const PANELS: [(usize, usize); 2] = [(190, 200), (480, 200)];
 const WIDTH: usize = 760;
+/// How long the longest bar of a panel is.
+const LONGEST: f64 = 200.0;
 
 /// An SVG image that is readable on light and on dark pages.
-pub fn draw(variants: &[Variant], samples: &[Samples], machine: &str) -> String {
-    let rows: Vec<(&str, [f64; 2])> = variants
-        .iter()
-        .zip(samples)
-        .filter(|(variant, _)| variant.is_installed)
-        .map(|(variant, samples)| (variant.name, [median(&samples.rate), median(&samples.cpu)]))
-        .collect();
-    let height = TOP + ROW * rows.len() + 26;
+pub fn draw(variants: &[Variant], [rate, cpu]: [&Values; 2], machine: &str) -> String {
+    let height = TOP + ROW * variants.len() + 26;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>Calls per second and CPU time per call behind dev-host</title>\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" rx=\"6\" fill=\"#fff\"/>\n"
     );
-    let titles = [
-        "calls per second: more is better",
-        "CPU µs per call: less is better",
-    ];
-    for (panel, title) in titles.iter().enumerate() {
-        let x = PANELS[panel].0;
-        let _ = writeln!(
-            svg,
-            "<text x=\"{x}\" y=\"26\" font-weight=\"bold\">{title}</text>"
-        );
+    for (row, variant) in variants.iter().enumerate() {
+        let (y, name) = (TOP + ROW * row + 15, variant.name);
+        svg += &format!("<text x=\"178\" y=\"{y}\" text-anchor=\"end\">{name}</text>\n");
     }
-    for (row, (name, values)) in rows.iter().enumerate() {
-        let y = TOP + ROW * row;
-        let color = if name.starts_with("handler") {
-            "#b7410e"
-        } else {
-            "#8a94a6"
-        };
-        let _ = writeln!(
-            svg,
-            "<text x=\"178\" y=\"{}\" text-anchor=\"end\">{name}</text>",
-            y + 15
-        );
-        for (panel, value) in values.iter().enumerate() {
-            let (x, longest) = PANELS[panel];
-            let most = rows
-                .iter()
-                .map(|(_, values)| values[panel])
-                .fold(0.0, f64::max);
-            let length = value / most * longest as f64;
-            let _ = writeln!(
-                svg,
+    for (x, title, values) in [
+        (190, "calls per second: more is better", rate),
+        (480, "CPU µs per call: less is better", cpu),
+    ] {
+        svg += &format!("<text x=\"{x}\" y=\"26\" font-weight=\"bold\">{title}</text>\n");
+        let values: Vec<f64> = values.iter().map(|values| median(values)).collect();
+        let most = values.iter().copied().fold(0.0, f64::max);
+        for (row, (value, variant)) in values.iter().zip(variants).enumerate() {
+            let color = match variant.name.starts_with("handler") {
+                true => "#b7410e",
+                false => "#8a94a6",
+            };
+            let (y, length) = (TOP + ROW * row, value / most * LONGEST);
+            svg += &format!(
                 "<rect x=\"{x}\" y=\"{y}\" width=\"{length:.0}\" height=\"20\" fill=\"{color}\"/>\
-                 <text x=\"{:.0}\" y=\"{}\">{value:.0}</text>",
-                x as f64 + length + 6.0,
+                 <text x=\"{:.0}\" y=\"{}\">{value:.0}</text>\n",
+                f64::from(x) + length + 6.0,
                 y + 15
             );
         }
     }
     let machine = machine.replace('&', "&amp;").replace('<', "&lt;");
-    let _ = writeln!(
-        svg,
-        "<text x=\"12\" y=\"{}\" font-size=\"8\" fill=\"#667\">{machine}</text>\n</svg>",
-        height - 10
-    );
-    svg
+    let y = height - 10;
+    svg + &format!(
+        "<text x=\"12\" y=\"{y}\" font-size=\"8\" fill=\"#667\">{machine}</text>\n</svg>\n"
+    )
 }

@@ -13,7 +13,7 @@ mod load;
 mod server;
 
 use std::{
-    env, fs,
+    array, env, fs,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -24,90 +24,59 @@ use server::{Server, Variant};
 /// The connections from the client to the host, or to the handler itself.
 const CONNECTIONS: usize = 32;
 
-struct Run {
-    rounds: usize,
-    starts: usize,
-    /// Of one variant in one round.
-    time: Duration,
-}
-
-/// Of one variant, a value for each round.
-#[derive(Clone, Default)]
-pub struct Samples {
-    /// Calls per second.
-    pub rate: Vec<f64>,
-    /// In milliseconds.
-    pub p99: Vec<f64>,
-    /// CPU time of the handler's process per call, in microseconds.
-    pub cpu: Vec<f64>,
-    /// Resident memory of the handler's process at the end, in MiB.
-    pub memory: f64,
-}
+/// For each variant the values of all rounds.
+type Values = Vec<Vec<f64>>;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
-    let is_quick = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--quick"] => true,
-        _ => panic!("{arguments:?}: give nothing or --quick"),
-    };
-    let run = if is_quick {
-        Run {
-            rounds: 3,
-            starts: 10,
-            time: Duration::from_millis(1_500),
-        }
-    } else {
-        Run {
-            rounds: 9,
-            starts: 50,
-            time: Duration::from_millis(2_000),
-        }
+    let is_quick = arguments == ["--quick"];
+    assert!(
+        is_quick || arguments.is_empty(),
+        "{arguments:?}: give nothing or --quick"
+    );
+    let (rounds, start_count, time) = match is_quick {
+        true => (3, 10, Duration::from_millis(1_500)),
+        false => (9, 50, Duration::from_millis(2_000)),
     };
 
     let variants = Variant::all();
     let machine = machine();
     println!("{machine}");
-    let behind_host = throughput(&variants, &run, Variant::start_behind_host);
+    let servers = variants.iter().map(Variant::start_behind_host).collect();
+    let [rate, p99, cpu, memory] = throughput(servers, rounds, time);
+    let real = variants.iter().map(|it| vec![it.behind_real_host]);
     table(
         "Behind dev-host, 32 connections",
-        "calls/s | × floor | p99 ms | CPU µs per call | MiB | × floor behind the real host",
         &variants,
-        |index| {
-            let samples = &behind_host[index];
-            vec![
-                format!("{:.0}", median(&samples.rate)),
-                ratio(&samples.rate, &behind_host[0].rate),
-                format!("{:.1}", median(&samples.p99)),
-                format!("{:.0}", median(&samples.cpu)),
-                format!("{:.1}", samples.memory),
-                format!("{:.2}", variants[index].behind_real_host),
-            ]
-        },
+        &[
+            ("calls/s", medians(&rate, 0)),
+            ("× floor", ratios(&rate)),
+            ("p99 ms", medians(&p99, 1)),
+            ("CPU µs per call", medians(&cpu, 0)),
+            ("MiB", medians(&memory, 1)),
+            ("× floor behind the real host", medians(&real.collect(), 2)),
+        ],
     );
     if !is_quick {
-        let svg = chart::draw(&variants, &behind_host, &machine);
+        let svg = chart::draw(&variants, [&rate, &cpu], &machine);
         fs::write("benches/figures.svg", svg).expect("the repository can be written to");
     }
 
-    let starts = starts(&variants, &run);
-    let alone = throughput(&variants, &run, Variant::start);
+    let starts = starts(&variants, start_count);
+    let servers = variants.iter().map(Variant::start).collect();
+    let [rate, p99, cpu, _] = throughput(servers, rounds, time);
     table(
         "Without a host, 32 connections",
-        "first answer after ms | × floor | calls/s | × floor | p99 ms | CPU µs per call | × floor",
         &variants,
-        |index| {
-            let samples = &alone[index];
-            vec![
-                format!("{:.1}", median(&starts[index])),
-                ratio(&starts[index], &starts[0]),
-                format!("{:.0}", median(&samples.rate)),
-                ratio(&samples.rate, &alone[0].rate),
-                format!("{:.1}", median(&samples.p99)),
-                format!("{:.1}", median(&samples.cpu)),
-                ratio(&samples.cpu, &alone[0].cpu),
-            ]
-        },
+        &[
+            ("first answer after ms", medians(&starts, 1)),
+            ("× floor", ratios(&starts)),
+            ("calls/s", medians(&rate, 0)),
+            ("× floor", ratios(&rate)),
+            ("p99 ms", medians(&p99, 1)),
+            ("CPU µs per call", medians(&cpu, 1)),
+            ("× floor", ratios(&cpu)),
+        ],
     );
 }
 
@@ -131,72 +100,67 @@ fn machine() -> String {
 }
 
 /// From the spawning of the process to its first answer, in milliseconds.
-fn starts(variants: &[Variant], run: &Run) -> Vec<Vec<f64>> {
+fn starts(variants: &[Variant], count: usize) -> Values {
     let mut times = vec![Vec::new(); variants.len()];
-    for _ in 0..run.starts {
+    for _ in 0..count {
         for (variant, times) in variants.iter().zip(&mut times) {
-            if variant.is_installed {
-                let begin = Instant::now();
-                let server = variant.start();
-                Load::open(server.port, 1).run(Duration::ZERO);
-                times.push(begin.elapsed().as_secs_f64() * 1e3);
-            }
+            let begin = Instant::now();
+            let server = variant.start();
+            Load::open(server.port, 1).run(Duration::ZERO);
+            times.push(begin.elapsed().as_secs_f64() * 1e3);
         }
     }
     times
 }
 
-fn throughput(variants: &[Variant], run: &Run, start: impl Fn(&Variant) -> Server) -> Vec<Samples> {
-    let servers: Vec<Option<Server>> = variants
-        .iter()
-        .map(|variant| variant.is_installed.then(|| start(variant)))
-        .collect();
-    let mut samples = vec![Samples::default(); variants.len()];
-    for round in 0..=run.rounds {
-        for (server, samples) in servers.iter().zip(&mut samples) {
-            let Some(server) = server else { continue };
+/// Calls per second; 99 of 100 calls take no longer than so many milliseconds; CPU time of the
+/// handler's process per call in microseconds; its resident memory in MiB.
+fn throughput(servers: Vec<Server>, rounds: usize, time: Duration) -> [Values; 4] {
+    let mut figures: [Values; 4] = array::from_fn(|_| vec![Vec::new(); servers.len()]);
+    for round in 0..=rounds {
+        for (index, server) in servers.iter().enumerate() {
             let mut load = Load::open(server.port, CONNECTIONS);
             let cpu = server.cpu();
-            let sample = load.run(run.time);
+            let sample = load.run(time);
+            let cpu = (server.cpu() - cpu).as_secs_f64() * 1e6 / sample.answers as f64;
             // The first round warms up.
             if round > 0 {
-                let cpu = server.cpu() - cpu;
-                samples.rate.push(sample.rate());
-                samples.p99.push(sample.p99());
-                samples
-                    .cpu
-                    .push(cpu.as_secs_f64() * 1e6 / sample.answers as f64);
-                samples.memory = server.memory();
+                let round = [sample.rate, sample.p99, cpu, server.memory()];
+                for (values, value) in figures.iter_mut().zip(round) {
+                    values[index].push(value);
+                }
             }
         }
     }
-    samples
+    figures
 }
 
-fn table(title: &str, columns: &str, variants: &[Variant], row: impl Fn(usize) -> Vec<String>) {
-    let line = "---:|".repeat(columns.split('|').count());
-    println!("\n{title}\n\n| | {columns} |\n|---|{line}");
+fn table(title: &str, variants: &[Variant], columns: &[(&str, Vec<String>)]) {
+    let heads: Vec<&str> = columns.iter().map(|(head, _)| *head).collect();
+    let line = "---:|".repeat(columns.len());
+    println!("\n{title}\n\n| | {} |\n|---|{line}", heads.join(" | "));
     for (index, variant) in variants.iter().enumerate() {
-        if variant.is_installed {
-            println!("| {} | {} |", variant.name, row(index).join(" | "));
-        } else {
-            println!("| {}: not installed |", variant.name);
-        }
+        let cells: Vec<&str> = columns.iter().map(|(_, cells)| &*cells[index]).collect();
+        println!("| {} | {} |", variant.name, cells.join(" | "));
     }
 }
 
-fn median(samples: &[f64]) -> f64 {
-    let mut samples = samples.to_vec();
-    samples.sort_unstable_by(f64::total_cmp);
-    samples[samples.len() / 2]
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
-/// How many times as much as the base, round by round.
-fn ratio(samples: &[f64], base: &[f64]) -> String {
-    let ratios: Vec<f64> = samples
-        .iter()
-        .zip(base)
-        .map(|(own, base)| own / base)
-        .collect();
-    format!("{:.2}", median(&ratios))
+fn medians(values: &Values, decimals: usize) -> Vec<String> {
+    let medians = values.iter().map(|values| median(values));
+    medians.map(|it| format!("{it:.decimals$}")).collect()
+}
+
+/// How many times as much as the floor, round by round.
+fn ratios(values: &Values) -> Vec<String> {
+    let ratios = values.iter().map(|own| {
+        let rounds = own.iter().zip(&values[0]);
+        rounds.map(|(own, floor)| own / floor).collect()
+    });
+    medians(&ratios.collect(), 2)
 }

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The function on Node's http, silent.
 import { createServer } from "node:http";
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The function on Python's http.server, silent: a thread per connection."""
 
 import json
