@@ -4,36 +4,30 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
-    process::{Command, Output},
+    process::Command,
 };
 
 use tempfile::TempDir;
-use test_support::{checkout, core_tools};
+use test_support::{checkout, core_tools, process::succeeds, put};
 
 /// A copy of the project in a folder of its own.
 fn checkout() -> TempDir {
-    let folder = TempDir::new().expect("a folder");
+    let folder = TempDir::new().unwrap();
     checkout::copy_to(folder.path());
     folder
 }
 
-fn put(folder: &Path, file: &str, content: &[u8]) {
-    let path = folder.join(file);
-    fs::create_dir_all(path.parent().expect("a folder")).expect("ours");
-    fs::write(path, content).expect("ours");
-}
-
-fn build(folder: &Path) -> Output {
-    Command::new("./build.sh")
-        .current_dir(folder)
-        .output()
-        .expect("bash is there")
+fn build(folder: &Path) -> Command {
+    let mut command = Command::new("./build.sh");
+    command.current_dir(folder);
+    command
 }
 
 /// The one line with which build.sh gives up.
-fn refusal(output: &Output) -> String {
+fn refusal(build: &mut Command) -> String {
+    let output = build.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let stderr = String::from_utf8(output.stderr.clone()).expect("UTF-8");
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stderr.starts_with("build.sh: "), "{stderr}");
     stderr
@@ -44,44 +38,23 @@ fn exactly_three_files_go() {
     let folder = checkout();
     // Whatever else lies about. The folder of another function would go as well, for to the host
     // each folder with a function.json is one.
-    for file in [
-        "handler",
-        "target/release/handler",
-        "target/debug/deps/handler-0123",
-        "local.settings.json",
-        ".env",
-        ".vscode/settings.json",
-        ".DS_Store",
-        "#main.rs#",
-        "src/main.rs~",
-        "host2.json",
-        "RandomNumber2/x",
-        "RandomNumber2/function/json",
-        "RandomNumber2/my-function.json",
-        "function.json",
-        "src/nested/function.json",
-        "RandomNumber/x",
-        "RandomNumber/nested/function.json",
-        "nested/handler",
-        "nested/host.json",
-        "nested/RandomNumber/function.json",
-        "-/x",
-        "Handler",
-    ] {
-        put(folder.path(), file, b"{}");
+    let files = "handler target/release/handler target/debug/deps/handler-0123 local.settings.json \
+             .env .vscode/settings.json .DS_Store #main.rs# src/main.rs~ host2.json \
+             RandomNumber2/x RandomNumber2/function/json RandomNumber2/my-function.json \
+             function.json src/nested/function.json RandomNumber/x \
+             RandomNumber/nested/function.json nested/handler nested/host.json \
+             nested/RandomNumber/function.json -/x Handler";
+    for file in files.split_whitespace() {
+        put(folder.path(), file, "{}");
     }
-    put(folder.path(), "target/zip", &core_tools::zip(folder.path()));
-    let listing = Command::new("unzip")
-        .args(["-Z", "target/zip"])
-        .current_dir(folder.path())
-        .output()
-        .expect("unzip is there");
-    let listing = String::from_utf8(listing.stdout).expect("UTF-8");
+    put(folder.path(), "target/zip", core_tools::zip(folder.path()));
+    let zip = folder.path().join("target/zip");
+    let listing = succeeds(Command::new("unzip").arg("-Z").arg(zip));
     // Each line begins with the mode and ends with the name.
     let entries: Vec<_> = listing
         .lines()
         .filter(|line| line.starts_with('-'))
-        .map(|line| (&line[..10], line.rsplit(' ').next().expect("a name")))
+        .map(|line| (&line[..10], line.rsplit(' ').next().unwrap()))
         .collect();
     assert_eq!(
         entries,
@@ -101,66 +74,47 @@ fn files_that_would_slip_through_are_refused() {
 
     let folder = checkout();
     let refused = |stray: &str| {
-        let line = refusal(&build(folder.path()));
+        let line = refusal(&mut build(folder.path()));
         assert!(line.contains(&format!("./{stray}\n")), "{line}");
         assert!(line.contains("move them away or rename them"), "{line}");
         assert!(!folder.path().join("handler").exists());
     };
-    for stray in [
-        "handler-old",
-        "handler.exe",
-        "handler.d/nested/x",
-        "host.json.bak",
-        "RandomNumber/function.json~",
-        "target/function.json.bak",
-        ".hidden/function.json/x",
-        "---",
-        "é",
-    ]
-    .into_iter()
-    .chain(OLDER_VERSIONS_ONLY)
-    {
-        put(folder.path(), stray, b"");
+    let strays = "handler-old handler.exe handler.d/nested/x host.json.bak \
+             RandomNumber/function.json~ target/function.json.bak .hidden/function.json/x --- é";
+    for stray in strays.split_whitespace().chain(OLDER_VERSIONS_ONLY) {
+        put(folder.path(), stray, "");
         let files = core_tools::included_files(folder.path());
         let slips_through = files.iter().any(|file| file == stray);
         let is_expected = !OLDER_VERSIONS_ONLY.contains(&stray);
         assert_eq!(slips_through, is_expected, "{stray}");
         refused(stray);
-        fs::remove_file(folder.path().join(stray)).expect("ours");
+        fs::remove_file(folder.path().join(stray)).unwrap();
     }
     // A link is published as the file it leads to.
-    symlink("Cargo.toml", folder.path().join("handler-link")).expect("ours");
+    symlink("Cargo.toml", folder.path().join("handler-link")).unwrap();
     refused("handler-link");
 }
 
 #[test]
 fn an_unknown_argument_is_refused() {
-    let output = Command::new("./build.sh")
-        .arg("--release")
-        .current_dir(checkout().path())
-        .output();
-    let line = refusal(&output.expect("bash is there"));
+    let folder = checkout();
+    let line = refusal(build(folder.path()).arg("--release"));
     assert_eq!(line, "build.sh: --release: give --dev, or no argument\n");
 }
 
 #[test]
 fn on_another_machine_it_says_what_cross_compiling_takes() {
-    let folder = checkout();
-    let tools = TempDir::new().expect("a folder");
+    let (folder, tools) = (checkout(), TempDir::new().unwrap());
     for (name, script) in [
         ("uname", "#!/bin/sh\necho Darwin arm64\n"),
         ("cargo", "#!/bin/sh\n"),
     ] {
-        put(tools.path(), name, script.as_bytes());
-        fs::set_permissions(tools.path().join(name), fs::Permissions::from_mode(0o755))
-            .expect("ours");
+        put(tools.path(), name, script);
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(tools.path().join(name), executable).unwrap();
     }
-    let output = Command::new("./build.sh")
-        .current_dir(folder.path())
-        .env("PATH", format!("{}:/usr/bin:/bin", tools.path().display()))
-        .output()
-        .expect("bash is there");
-    let line = refusal(&output);
+    let path = format!("{}:/usr/bin:/bin", tools.path().display());
+    let line = refusal(build(folder.path()).env("PATH", path));
     for part in [
         "Darwin arm64",
         "cargo install cargo-zigbuild",
@@ -174,11 +128,9 @@ fn on_another_machine_it_says_what_cross_compiling_takes() {
 #[test]
 #[ignore = "it builds twice from nothing"]
 fn two_builds_give_the_same_file() {
-    let folders = [checkout(), checkout()];
-    let [one, other] = folders.each_ref().map(|folder| {
-        let output = build(folder.path());
-        assert!(output.status.success(), "{output:?}");
-        fs::read(folder.path().join("handler")).expect("built")
+    let [one, other] = [checkout(), checkout()].map(|folder| {
+        succeeds(&mut build(folder.path()));
+        fs::read(folder.path().join("handler")).unwrap()
     });
     assert!(one == other, "two builds differ");
 }

@@ -1,18 +1,22 @@
-//! README.md and docs/: the commands that a newcomer types first do what is said, and what is named
-//! is there.
+//! README.md, docs/ and .vscode/: the commands that a newcomer types first do what is said, and what
+//! is named is there. Whether an editor does with .vscode/ what we expect was not tried.
 
 use std::{
-    env, fs,
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    env,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
 };
 
 use regex::Regex;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{PATIENCE, checkout, project};
+use test_support::{
+    app::app,
+    checkout,
+    process::{Group, succeeds},
+    project, put, read,
+};
 
 #[test]
 fn try_it() {
@@ -20,74 +24,62 @@ fn try_it() {
     let [start, header, query, wrong] = &*commands(&readme, "Try it") else {
         panic!("four commands")
     };
-    let host = Host::start(start);
-    for call in [header, query] {
-        let output = succeeds(&mut host.shell(call));
-        let number = output.strip_prefix("{\"value\":");
-        let number = number.and_then(|rest| rest.strip_suffix('}')?.parse().ok());
-        assert!(
-            number.is_some_and(|number: u32| (1..=999).contains(&number)),
-            "{call}: {output}"
-        );
+    // On a free port, for 7071 may be in use. It may build everything.
+    let mut start = shell(&format!("{start} -- --port 0"));
+    let mut host = Group::start(start.stdout(Stdio::piped()));
+    let mut stdout = BufReader::new(host.0.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.ends_with("Ctrl-C to stop\n") {
+        assert_ne!(stdout.read_line(&mut said).unwrap(), 0, "it ends: {said}");
     }
-    let refusal = succeeds(&mut host.shell(wrong));
+    let (_, port) = said.split_once("http://localhost:").unwrap();
+    let address = format!("localhost:{}", port.split_once('/').unwrap().0);
+    let call = |command: &str| succeeds(&mut shell(&command.replace("localhost:7071", &address)));
+
+    let number = Regex::new(r#"^\{"value":[1-9][0-9]{0,2}\}$"#).unwrap();
+    for command in [header, query] {
+        let output = call(command);
+        assert!(number.is_match(&output), "{command}: {output}");
+    }
+    let refusal = call(wrong);
     let (first, _) = refusal.split_once("\r\n").unwrap();
     assert!(readme.contains(&format!("the third `{first}`")), "{first}");
-    host.end_by_ctrl_c();
 }
 
 /// The file has the form that the real host was seen to write, with a byte order mark. The call
 /// goes to dev-host.
 #[test]
 fn the_key_of_func_start() {
-    let folder = TempDir::new().unwrap();
-    let secrets = folder.path().join("secrets/functions/secrets");
-    fs::create_dir_all(&secrets).unwrap();
-    let app = test_support::app::app(env!("CARGO_BIN_EXE_handler"), |_| {});
+    let app = app(env!("CARGO_BIN_EXE_handler"), |_| {});
     let host = dev_host::start(dev_host::Options {
         app_root: app.path().to_owned(),
         function_key: Some("key-of-the-file==".to_owned()),
         ..Default::default()
     });
-    let host = host.unwrap();
+    let address = format!("localhost:{}", host.as_ref().unwrap().port());
     let text = read("docs/core-tools.md");
     let [_, print, call] = &*commands(&text, "Its key") else {
         panic!("three commands")
     };
-    for file in [
-        "{\"keys\":[{\"name\":\"default\",\"value\":\"key-of-the-file==\",\"encrypted\":false}]}",
-        "{\n  \"keys\": [\n    {\n      \"name\": \"default\",\n      \
-         \"value\": \"key-of-the-file==\",\n      \"encrypted\": false\n    }\n  ]\n}",
-    ] {
-        fs::write(secrets.join("randomnumber.json"), format!("\u{feff}{file}")).unwrap();
-        let output = succeeds(shell(print).env("TMPDIR", folder.path()));
-        assert_eq!(output, "key-of-the-file==\n");
-        let call = call.replace("localhost:7071", &format!("localhost:{}", host.port()));
-        let output = succeeds(shell(&call).env("TMPDIR", folder.path()));
-        assert!(output.starts_with("{\"value\":"), "{output}");
-    }
-}
-
-#[test]
-fn ci_installs_what_the_tests_need() {
-    let ci = read(".ci/run");
-    for command in commands(&read("README.md"), "Tests") {
-        for package in command
-            .split(' ')
-            .skip(2)
-            .filter(|_| command.starts_with("apt-get"))
-        {
-            let mut words =
-                ci.split(|letter: char| letter.is_whitespace() || "()".contains(letter));
-            assert!(words.any(|word| word == package), "no {package}");
-        }
+    let folder = TempDir::new().unwrap();
+    let run = |command: &str| {
+        let mut command = shell(&command.replace("localhost:7071", &address));
+        succeeds(command.env("TMPDIR", folder.path()))
+    };
+    let key = json!({"name": "default", "value": "key-of-the-file==", "encrypted": false});
+    let keys = json!({"keys": [key]});
+    for keys in [format!("\u{feff}{keys}"), format!("\u{feff}{keys:#}")] {
+        let file = "secrets/functions/secrets/randomnumber.json";
+        put(folder.path(), file, keys);
+        assert_eq!(run(print), "key-of-the-file==\n");
+        assert!(run(call).starts_with("{\"value\":"));
     }
 }
 
 /// Relative links, what looks like a path in code, and the scripts that are to be run.
 #[test]
 fn what_is_named_is_there() {
-    let link = Regex::new(r"\]\(([^)]*)\)").unwrap();
+    let link = Regex::new(r"\]\(([^)#]*)").unwrap();
     let block = Regex::new(r"(?ms)^ *```.*?^ *```$").unwrap();
     let path = Regex::new(r"`([A-Za-z0-9_./-]*(?:/[A-Za-z0-9_.-]*|\.[a-z]+))`").unwrap();
     let script = Regex::new(r"(?m)^(\./[^ \n]+)").unwrap();
@@ -98,12 +90,11 @@ fn what_is_named_is_there() {
     // What the recordings name lies on the machine where they were made.
     for file in texts.filter(|file| !file.starts_with("conformance/recorded/")) {
         let text = read(file);
+        let here = project().join(file);
         for link in link.captures_iter(&text) {
-            // Without the heading that it may name.
-            let path = link[1].split('#').next().unwrap();
-            let target = project().join(file).with_file_name(path);
-            let is_there = link[1].starts_with("https://") || target.exists();
-            assert!(is_there, "{file}: nothing at {}", &link[0]);
+            let is_there =
+                link[1].starts_with("https://") || here.with_file_name(&link[1]).exists();
+            assert!(is_there, "{file}: nothing at {}", &link[1]);
         }
         for script in script.captures_iter(&text) {
             assert!(
@@ -113,101 +104,41 @@ fn what_is_named_is_there() {
             );
         }
         for path in path.captures_iter(&block.replace_all(&text, "")) {
-            // What begins with a slash is a path of a URL.
             let name = path[1].trim_start_matches("./").trim_end_matches('/');
-            let is_there = name.starts_with('/')
-                || others.lines().any(|line| line == format!("/{name}"))
-                || files.iter().any(|file| {
-                    let file = format!("/{file}/");
-                    file.starts_with(&format!("/{name}/")) || file.ends_with(&format!("/{name}/"))
-                });
+            // What begins with a slash is a path of a URL.
+            if name.starts_with('/') {
+                continue;
+            }
+            let name = format!("/{name}/");
+            let mut all = files.iter().map(|file| format!("/{file}/"));
+            let is_there = others.lines().any(|line| format!("{line}/") == name)
+                || all.any(|file| file.starts_with(&name) || file.ends_with(&name));
             assert!(is_there, "{file}: no {}", &path[0]);
         }
     }
 }
 
-/// What `cargo start` has started.
-struct Host {
-    process: Child,
-    address: String,
-}
-
-impl Host {
-    /// With `-- --port 0`, for 7071 may be in use.
-    fn start(command: &str) -> Self {
-        let folder = TempDir::new().unwrap();
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| folder.path().join(name));
-        let process = shell(&format!("exec {command} -- --port 0"))
-            .process_group(0)
-            .stdout(fs::File::create(&stdout).unwrap())
-            .stderr(fs::File::create(&stderr).unwrap())
-            .spawn()
-            .unwrap();
-        let mut host = Self {
-            process,
-            address: String::new(),
-        };
-        // It may build everything.
-        eventually(Duration::from_secs(1800), "the host is started", || {
-            let ended = host.process.try_wait().unwrap();
-            assert!(ended.is_none(), "{}", fs::read_to_string(&stderr).unwrap());
-            let printed = fs::read_to_string(&stdout).unwrap();
-            let greeting = printed.split_once("Ctrl-C to stop\n");
-            if let Some((_, rest)) =
-                greeting.and_then(|(said, _)| said.split_once("http://localhost:"))
-            {
-                host.address = format!("localhost:{}", rest.split_once('/').unwrap().0);
-            }
-            greeting.is_some()
-        });
-        host
-    }
-
-    /// With the port that the host has in the place of 7071.
-    fn shell(&self, command: &str) -> Command {
-        shell(&command.replace("localhost:7071", &self.address))
-    }
-
-    /// Both processes end, and nothing of it is an error.
-    fn end_by_ctrl_c(mut self) {
-        let id = self.process.id();
-        // A thread may end between the two looks.
-        let children = format!("cat /proc/{id}/task/*/children 2>/dev/null || true");
-        let children = succeeds(&mut shell(&children));
-        let children: Vec<PathBuf> = children
-            .split_whitespace()
-            .map(|child| Path::new("/proc").join(child))
-            .collect();
-        let is_handler = |child: &PathBuf| {
-            let executable = fs::read_link(child.join("exe"));
-            executable.is_ok_and(|file| file.file_name() == Some("handler".as_ref()))
-        };
-        assert!(children.iter().any(is_handler), "{children:?}");
-        self.signal("INT");
-        eventually(PATIENCE, "the host has ended", || {
-            self.process.try_wait().unwrap().is_some()
-        });
-        assert!(self.process.wait().unwrap().success());
-        eventually(PATIENCE, "the handler has ended", || {
-            !children.iter().any(|child| child.exists())
-        });
-    }
-
-    /// To all of the process group, as a terminal does.
-    fn signal(&self, name: &str) {
-        let _ = Command::new("bash")
-            .args(["-c", &format!("kill -{name} -- -{}", self.process.id())])
-            .status();
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        if matches!(self.process.try_wait(), Ok(None)) {
-            self.signal("KILL");
-            let _ = self.process.wait();
-        }
-    }
+#[test]
+fn what_f5_starts_is_there() {
+    let json = |file| serde_json::from_str::<Value>(&read(file)).unwrap();
+    let (launch, tasks) = (json(".vscode/launch.json"), json(".vscode/tasks.json"));
+    let task = |label: &Value| {
+        let tasks = tasks["tasks"].as_array().unwrap();
+        let task = tasks.iter().find(|task| task["label"] == *label);
+        task.unwrap_or_else(|| panic!("no task {label}"))
+    };
+    let debug = &launch["configurations"][0];
+    let steps = &task(&debug["preLaunchTask"])["dependsOn"];
+    let build = &task(&steps[0])["args"];
+    assert_eq!(*build, json!(["build", "--bin", "handler"]));
+    assert_eq!(debug["program"], "${workspaceFolder}/target/debug/handler");
+    let port = &debug["env"]["FUNCTIONS_CUSTOMHANDLER_PORT"];
+    let host = &task(&steps[1])["args"];
+    assert_eq!(*host, json!(["start", "--", "--attach", port]));
+    let stop = task(&debug["postDebugTask"]);
+    assert_eq!(stop["args"][0], "${input:terminate}");
+    assert_eq!(tasks["inputs"][0]["id"], "terminate");
+    assert_eq!(tasks["inputs"][0]["args"], steps[1]);
 }
 
 /// What a test is built for is in its environment, and would have Cargo build again what looks at
@@ -220,35 +151,14 @@ fn shell(line: &str) -> Command {
             command.env_remove(&*name);
         }
     }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     command
         .args(["-c", line])
         .current_dir(project())
         .stdin(Stdio::null())
-        .env(
-            "CARGO_TARGET_DIR",
-            Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap(),
-        );
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_TERM_QUIET", "true");
     command
-}
-
-/// Its standard output.
-fn succeeds(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn eventually(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        let waited = begin.elapsed();
-        assert!(waited < patience, "{what}: not within {patience:?}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn read(file: &str) -> String {
-    fs::read_to_string(project().join(file)).unwrap()
 }
 
 /// The commands of a section.

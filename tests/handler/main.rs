@@ -13,10 +13,14 @@ const ENDPOINT: &str = "/api/RandomNumber";
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
 /// With no variable but its own.
-fn spawn(variables: &[(&str, &str)]) -> Result<Handler, Ended> {
+fn command(variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handler"));
     command.env_clear().envs(variables.iter().copied());
-    Handler::spawn(command)
+    command
+}
+
+fn spawn(variables: &[(&str, &str)]) -> Result<Handler, Ended> {
+    Handler::spawn(command(variables))
 }
 
 /// On a free port.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{project, put, read};
 
 /// With any handler, and after a change to host.json.
-pub fn app(handler: &str, change: fn(&mut Value)) -> TempDir {
+pub fn app(handler: &str, change: impl Fn(&mut Value)) -> TempDir {
     let app = TempDir::new().unwrap();
     let mut host = serde_json::from_str(&read("host.json")).unwrap();
     change(&mut host);

@@ -15,18 +15,15 @@ pub struct Connection {
 impl Connection {
     pub fn to(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the handler accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
             stream: BufReader::new(stream),
         }
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream
-            .get_mut()
-            .write_all(bytes.as_ref())
-            .expect("the handler reads");
+        assert!(self.try_send(bytes), "the handler reads");
     }
 
     /// As `send`, for a handler that may have hung up.
@@ -54,10 +51,7 @@ impl Connection {
         let mut line = || {
             let mut line = String::new();
             self.stream.read_line(&mut line).expect("an answer");
-            assert!(
-                line.ends_with("\r\n"),
-                "the connection ends in mid-answer: {line:?}"
-            );
+            assert!(line.ends_with("\r\n"), "it ends in mid-answer: {line:?}");
             line.trim_end().to_owned()
         };
         let status = line();
@@ -72,16 +66,14 @@ impl Connection {
             headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
         let mut answer = Answer {
-            status: status[..3].parse().expect("a status"),
+            status: status[..3].parse().unwrap(),
             headers,
             body: Vec::new(),
         };
         if method != "HEAD" && answer.status != 100 {
             let length = answer.header("content-length").expect("a Content-Length");
-            answer.body = vec![0; length.parse().expect("a number")];
-            self.stream
-                .read_exact(&mut answer.body)
-                .expect("the whole body");
+            answer.body = vec![0; length.parse().unwrap()];
+            self.stream.read_exact(&mut answer.body).unwrap();
         }
         answer
     }
@@ -97,9 +89,9 @@ impl Connection {
     /// Whether the handler has sent anything that is not read yet; asked without waiting.
     pub fn has_news(&mut self) -> bool {
         let stream = self.stream.get_ref();
-        stream.set_nonblocking(true).expect("a socket");
+        stream.set_nonblocking(true).unwrap();
         let peeked = stream.peek(&mut [0]);
-        stream.set_nonblocking(false).expect("a socket");
+        stream.set_nonblocking(false).unwrap();
         !self.stream.buffer().is_empty() || peeked.is_ok()
     }
 }
@@ -123,8 +115,8 @@ impl Answer {
     pub fn value(&self) -> u64 {
         assert_eq!(self.status, 200, "{self:?}");
         let body: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&self.body).expect("a JSON object");
+            serde_json::from_slice(&self.body).unwrap();
         assert_eq!(body.len(), 1, "{body:?}");
-        body["value"].as_u64().expect("an integer")
+        body["value"].as_u64().unwrap()
     }
 }

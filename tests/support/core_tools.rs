@@ -14,6 +14,13 @@ use std::{
 use regex::Regex;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
+const NEVER_SENT: [&str; 4] = [
+    ".funcignore",
+    ".gitignore",
+    "local.settings.json",
+    "project.lock.json",
+];
+
 /// The files of the zip, relative to the folder and in order.
 pub fn included_files(folder: &Path) -> Vec<String> {
     let ignore = fs::read_to_string(folder.join(".funcignore")).unwrap_or_default();
@@ -28,7 +35,7 @@ pub fn included_files(folder: &Path) -> Vec<String> {
 /// The zip itself. Of its files only the custom handler's executable has the executable bits.
 pub fn zip(folder: &Path) -> Vec<u8> {
     let host = fs::read_to_string(folder.join("host.json")).expect("func refuses a folder without");
-    let host: serde_json::Value = serde_json::from_str(&host).expect("host.json is JSON");
+    let host: serde_json::Value = serde_json::from_str(&host).unwrap();
     let executable = &host["customHandler"]["description"]["defaultExecutablePath"];
 
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
@@ -37,31 +44,24 @@ pub fn zip(folder: &Path) -> Vec<u8> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
             .unix_permissions(mode);
-        zip.start_file(&file, options).expect("a new entry");
-        zip.write_all(&fs::read(folder.join(&file)).expect("a file"))
-            .expect("memory");
+        zip.start_file(&file, options).unwrap();
+        zip.write_all(&fs::read(folder.join(&file)).unwrap())
+            .unwrap();
     }
-    zip.finish().expect("memory").into_inner()
+    zip.finish().unwrap().into_inner()
 }
 
 /// All files below a folder, less those that Core Tools never sends.
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let entry = entry.expect("a folder");
-        let name = entry.file_name().into_string().expect("UTF-8");
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
         let path = format!("{prefix}{name}");
-        if entry.file_type().expect("a file").is_dir() {
+        if entry.file_type().unwrap().is_dir() {
             if ![".git", ".vscode"].contains(&&*name) {
                 collect(&entry.path(), &format!("{path}/"), files);
             }
-        } else if ![
-            ".funcignore",
-            ".gitignore",
-            "local.settings.json",
-            "project.lock.json",
-        ]
-        .contains(&&*name)
-        {
+        } else if !NEVER_SENT.contains(&&*name) {
             files.push(path);
         }
     }
@@ -104,35 +104,39 @@ fn either<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<Regex> {
         })
         .collect();
     let list = format!(r"^(({}))(?-u:\b)", patterns.join(")|("));
-    (!patterns.is_empty()).then(|| Regex::new(&list).expect("escaped"))
+    (!patterns.is_empty()).then(|| Regex::new(&list).unwrap())
 }
 
 /// The rules where they differ from git's, so that a test that relies on this module relies on
 /// something.
 #[test]
 fn funcignore_is_not_gitignore() {
-    let denies = |ignore: &str, path: &str| FuncIgnore::parse(ignore).denies(path);
-    // A prefix, up to a word boundary.
-    assert!(denies("src", "src/main.rs"));
-    assert!(denies("/src", "src-old/x"));
-    assert!(!denies("src", "srcs/x"));
-    assert!(!denies("src", "lib/src"));
-    // Nothing but stars is special.
-    assert!(denies("a.b", "a.b/c"));
-    assert!(!denies("a.b", "axb"));
-    assert!(!denies("[ab]", "a"));
-    // At least one character each; ** crosses folders.
-    assert!(!denies("ab*", "ab"));
-    assert!(denies("a/*/c", "a/b/c"));
-    assert!(!denies("a/*/d", "a/b/c/d"));
-    assert!(denies("a/**/d", "a/b/c/d"));
-    // "!" always wins, wherever it stands.
-    assert!(!denies("!a\n**", "a"));
-    assert!(!denies("!a\n**", "a-old"));
-    assert!(denies("!a\n**", "ab"));
-    assert!(!denies("# a\n\n  #a", "a"));
-    // Only ASCII letters, digits and the underscore make words.
-    assert!(!denies("**", "---"));
-    assert!(!denies("**", "é"));
-    assert!(denies("**", "-/x"));
+    for (ignore, path, is_denied) in [
+        // A prefix, up to a word boundary.
+        ("src", "src/main.rs", true),
+        ("/src", "src-old/x", true),
+        ("src", "srcs/x", false),
+        ("src", "lib/src", false),
+        // Nothing but stars is special.
+        ("a.b", "a.b/c", true),
+        ("a.b", "axb", false),
+        ("[ab]", "a", false),
+        // At least one character each; ** crosses folders.
+        ("ab*", "ab", false),
+        ("a/*/c", "a/b/c", true),
+        ("a/*/d", "a/b/c/d", false),
+        ("a/**/d", "a/b/c/d", true),
+        // "!" always wins, wherever it stands.
+        ("!a\n**", "a", false),
+        ("!a\n**", "a-old", false),
+        ("!a\n**", "ab", true),
+        ("# a\n\n  #a", "a", false),
+        // Only ASCII letters, digits and the underscore make words.
+        ("**", "---", false),
+        ("**", "é", false),
+        ("**", "-/x", true),
+    ] {
+        let denies = FuncIgnore::parse(ignore).denies(path);
+        assert_eq!(denies, is_denied, "{ignore:?}, {path}");
+    }
 }

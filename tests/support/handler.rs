@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    net::TcpStream,
     process::{Child, Command, ExitStatus, Stdio},
 };
 
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::{Answer, Connection},
-    process::{eventually, listening_port, signal},
+    process::{eventually, signal},
 };
 
 /// A handler that listens, killed when it goes out of scope.
@@ -21,8 +22,25 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// As the command says, or what has been printed if the handler ends before it listens.
-    pub fn spawn(mut command: Command) -> Result<Self, Ended> {
+    /// Waits for the line that says the port. Or gives what was printed, if the handler ends.
+    pub fn spawn(command: Command) -> Result<Self, Ended> {
+        Self::spawn_until(command, |printed| {
+            let (_, port) = printed.split_once("INFO listening on http://127.0.0.1:")?;
+            port.split_once('\n')?.0.parse().ok()
+        })
+    }
+
+    /// On a known port, for a handler that does not say it.
+    pub fn spawn_at(port: u16, command: Command) -> Result<Self, Ended> {
+        Self::spawn_until(command, |_| {
+            TcpStream::connect(("127.0.0.1", port)).ok().map(|_| port)
+        })
+    }
+
+    fn spawn_until(
+        mut command: Command,
+        port: impl Fn(&str) -> Option<u16>,
+    ) -> Result<Self, Ended> {
         let printed = TempDir::new().unwrap();
         let file = |name| File::create(printed.path().join(name)).unwrap();
         command.stdout(file("stdout")).stderr(file("stderr"));
@@ -31,17 +49,22 @@ impl Handler {
             port: 0,
             printed,
         };
-        let port = eventually("it listens or ends", || {
-            match handler.child.try_wait().unwrap() {
-                None => listening_port(handler.id()).map(Some),
-                Some(_) => Some(None),
+        let listens = eventually("it listens or ends", || {
+            if handler.child.try_wait().unwrap().is_some() {
+                return Some(false);
             }
+            handler.port = port(&handler.read("stdout"))?;
+            Some(true)
         });
-        match port {
-            Some(port) => handler.port = port,
-            None => return Err(handler.ended()),
+        if listens {
+            Ok(handler)
+        } else {
+            Err(handler.ended())
         }
-        Ok(handler)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.printed.path().join(name)).unwrap()
     }
 
     pub fn connect(&self) -> Connection {
@@ -66,14 +89,11 @@ impl Handler {
     /// Waits for the handler to end.
     pub fn ended(mut self) -> Ended {
         let status = eventually("it ends", || self.child.try_wait().unwrap());
-        let [stdout, stderr] = ["stdout", "stderr"].map(|name| {
-            let text = fs::read_to_string(self.printed.path().join(name)).unwrap();
-            text.lines().map(str::to_owned).collect()
-        });
+        let lines = |name| self.read(name).lines().map(str::to_owned).collect();
         Ended {
             status,
-            stdout,
-            stderr,
+            stdout: lines("stdout"),
+            stderr: lines("stderr"),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Processes, as Linux shows them.
+//! Processes.
 
 use std::{
     fs,
-    path::PathBuf,
-    process::Command,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
@@ -15,6 +15,22 @@ pub fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A process and all that it starts. They are told to end when this goes out of scope.
+pub struct Group(pub Child);
+
+impl Group {
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.process_group(0).spawn().unwrap())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        signal(format!("-{}", self.0.id()), "TERM");
+        let _ = self.0.wait();
+    }
 }
 
 /// Sends a signal to a process, or with `-` before its id to a whole process group.
@@ -30,22 +46,6 @@ pub fn memory(process: u32, figure: &str) -> u64 {
     let line = lines.find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
     kibibytes.expect("a figure").parse().expect("a number")
-}
-
-/// The port on which a process listens, if it does.
-pub fn listening_port(process: u32) -> Option<u16> {
-    let files = fs::read_dir(format!("/proc/{process}/fd")).ok()?;
-    let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-    let links: Vec<PathBuf> = links.collect();
-    // See proc(5): all sockets, also those of other processes.
-    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
-    sockets.lines().skip(1).find_map(|line| {
-        let columns: Vec<_> = line.split_whitespace().collect();
-        let (state, link) = (columns[3], format!("socket:[{}]", columns[9]));
-        let (_, port) = columns[1].split_once(':')?;
-        let is_listening = state == "0A" && links.contains(&PathBuf::from(link));
-        is_listening.then(|| u16::from_str_radix(port, 16).unwrap())
-    })
 }
 
 /// Waits for a condition that holds soon unless something is broken.
