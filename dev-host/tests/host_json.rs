@@ -10,83 +10,68 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{TestApp, get, send};
+use common::{HANDLER, TestApp, call, get, has, status, variable};
 use serde_json::{Value, json};
-
-const HANDLER: &str = env!("CARGO_BIN_EXE_test-handler");
-
-/// host.json with a description of the handler and what else is given.
-fn host_json(description: Value, other: Value) -> Value {
-    let mut host = json!({
-        "version": "2.0",
-        "customHandler": {"description": description, "enableProxyingHttpRequest": true},
-    });
-    for (name, value) in other.as_object().unwrap() {
-        host[name] = value.clone();
-    }
-    host
-}
-
-fn status(app: &TestApp) -> u16 {
-    get(app.start().port(), "/api/Echo", "").status
-}
 
 #[test]
 fn json_as_people_write_it() {
     let app = TestApp::new();
     app.write(
         "host.json",
-        &format!(
+        format!(
             "\u{feff}{{ // comment\n \"version\": \"2.0\", /* and\n another */ \"customHandler\": \
              {{\"description\": {{\"defaultExecutablePath\": {HANDLER:?}}},\n \
              \"enableForwardingHttpRequest\": \"True\",}},}}"
         ),
     );
     let function = fs::read_to_string(app.path().join("Echo/function.json")).unwrap();
-    app.write("Echo/function.json", &format!("// comment\n{function}"));
+    app.write("Echo/function.json", format!("// comment\n{function}"));
     let host = app.start();
-    assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
+    assert_eq!(status(host.port(), "/api/Echo", "key"), 200);
     // Whoever asks for it gets it without the comment.
-    let request = "GET /admin/functions HTTP/1.1\r\nhost: test\r\nx-functions-key: master\r\n\r\n";
-    let listed: Value = serde_json::from_str(&send(host.port(), request).body).unwrap();
-    let function: Value = serde_json::from_str(&function).unwrap();
-    assert_eq!(listed[0]["config"], function);
+    let listed = call(host.port(), "GET /admin/functions?code=master", "").body;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["config"].to_string(), function);
 }
 
 #[test]
 fn the_executable() {
     let app = TestApp::new();
-    fs::create_dir(app.path().join("bin")).unwrap();
-    fs::create_dir(app.path().join("sub")).unwrap();
+    app.write("bin/plain", "");
+    app.write("sub/plain", "");
     for place in ["bin/handler", "handler", "sub/only-here"] {
         symlink(HANDLER, app.path().join(place)).unwrap();
     }
-    app.write(
-        "local.settings.json",
-        &json!({"Values": {"MYBIN": "bin/handler"}}).to_string(),
-    );
-    let start = |executable: &str, directory: &str| {
-        let description =
-            json!({"defaultExecutablePath": executable, "workingDirectory": directory});
-        app.write("host.json", &host_json(description, json!({})).to_string());
-        dev_host::start(app.options()).map(drop)
+    app.settings(json!({"MYBIN": "bin/handler"}));
+    let describe = |executable: &str, directory: &str| {
+        let path = json!({"defaultExecutablePath": executable, "workingDirectory": directory});
+        app.describe(path);
     };
     for executable in ["bin/handler", "./handler", "%MYBIN%", HANDLER] {
-        assert_eq!(start(executable, ""), Ok(()), "{executable}");
+        describe(executable, "");
+        app.start();
     }
-    assert_eq!(start("handler", "sub"), Ok(()));
+    describe("handler", "sub");
+    app.start();
     for (executable, directory) in [
         ("bin\\handler", ""),
         ("only-here", "sub"),
         ("./only-here", "sub"),
         ("handler", "missing"),
+        ("missing", ""),
+        ("bin/missing", ""),
+        // Not executable.
+        ("bin/plain", ""),
     ] {
-        let error = start(executable, directory).expect_err(executable);
-        assert!(error.contains("defaultExecutablePath"), "{error}");
-        assert_eq!(error.lines().count(), 1, "{error}");
+        describe(executable, directory);
+        let error = app.error();
+        for part in [executable, "can't be started", "defaultExecutablePath"] {
+            has(&error, part);
+        }
     }
     // `false` is on PATH: it is started, and ends at once.
-    assert!(start("false", "").unwrap_err().contains("exited with 1"));
+    describe("false", "");
+    has(&app.error(), "exited with 1");
 }
 
 #[test]
@@ -101,119 +86,98 @@ fn arguments_are_joined_and_split_again() {
         "$HOME",
         "%HOME%%NONE%",
     ];
-    let description = json!({
-        "defaultExecutablePath": HANDLER,
-        "arguments": arguments,
-        "defaultWorkerPath": "w.py",
-    });
-    app.write("host.json", &host_json(description, json!({})).to_string());
+    app.describe(json!({"arguments": arguments, "defaultWorkerPath": "w.py"}));
     let host = app.start();
-    let environment = get(host.port(), "/api/Echo", "environment").body;
-    let value = |name: &str| {
-        let mut lines = environment.lines();
-        let start = format!("{name}=");
-        lines.find_map(|line| line.strip_prefix(&start)).unwrap()
-    };
+    let value = |name| variable(host.port(), name);
     let port = value("FUNCTIONS_CUSTOMHANDLER_PORT");
     let last = format!("qq {port} $HOME {} w.py", value("HOME"));
     let expected = ["echo", "a", "b", "--x=1", &last].join("|");
     assert_eq!(value("arguments"), expected);
     drop(host);
 
-    let description = json!({"defaultExecutablePath": HANDLER, "defaultWorkerPath": "w x.py"});
-    app.write("host.json", &host_json(description, json!({})).to_string());
-    let environment = get(app.start().port(), "/api/Echo", "environment").body;
-    assert!(environment.contains("arguments=w x.py\n"), "{environment}");
+    app.describe(json!({"defaultWorkerPath": "w x.py"}));
+    assert_eq!(variable(app.start().port(), "arguments"), "w x.py");
 }
 
 #[test]
 fn a_setting_goes_before_host_json() {
     let app = TestApp::new();
-    let description = json!({"defaultExecutablePath": "missing"});
-    let routes = json!({"extensions": {"http": {"routePrefix": "v1"}}});
-    app.write("host.json", &host_json(description, routes).to_string());
-    let settings = json!({"Values": {
+    app.host_json(json!({
+        "customHandler": {"description": {"defaultExecutablePath": "missing"}},
+        "extensions": {"http": {"routePrefix": "v1"}},
+    }));
+    app.settings(json!({
         "AzureFunctionsJobHost__customHandler__description__defaultExecutablePath": HANDLER,
         "AzureFunctionsJobHost__extensions__http__routePrefix": "api",
-    }});
-    app.write("local.settings.json", &settings.to_string());
-    assert_eq!(status(&app), 200);
+    }));
+    assert_eq!(status(app.start().port(), "/api/Echo", "key"), 200);
 }
 
 #[test]
 fn what_ends_the_start_names_the_member() {
     let app = TestApp::new();
-    let good = json!({"defaultExecutablePath": HANDLER});
-    let with = |member: &str, value: Value| {
-        let mut json = host_json(good.clone(), json!({}));
-        *json.pointer_mut(member).unwrap() = value;
-        json.to_string()
+    let fails = |named: &str| {
+        has(&app.error(), "host.json");
+        has(&app.error(), named);
     };
-    let http = |name: &str, value: Value| {
-        host_json(good.clone(), json!({"extensions": {"http": {name: value}}})).to_string()
-    };
-    let capital = json!({"Version": "2.0", "CustomHandler": {"description": good}});
-    for (text, named) in [
-        ("{".to_owned(), "host.json is not JSON"),
-        (
-            r#"{"version": "2.0" "a": 1}"#.to_owned(),
-            "host.json is not JSON",
-        ),
-        (capital.to_string(), "version"),
-        ("{}".to_owned(), "version"),
-        (with("/version", json!("1.0")), "version"),
-        (with("/version", json!(2.0)), "version"),
-        (
-            with("/customHandler", json!({})),
-            "customHandler.description",
-        ),
-        (
-            with(
-                "/customHandler/description/defaultExecutablePath",
-                json!(""),
-            ),
-            "customHandler.description.defaultExecutablePath",
-        ),
-        (
-            with("/customHandler/enableProxyingHttpRequest", json!("yes")),
-            "customHandler.enableProxyingHttpRequest is \"yes\"",
-        ),
-        (
-            with("/customHandler/enableProxyingHttpRequest", json!(false)),
-            "customHandler.enableProxyingHttpRequest",
-        ),
-        (
-            host_json(good.clone(), json!({"functionTimeout": "soon"})).to_string(),
-            "functionTimeout is \"soon\"",
-        ),
-        (
-            http("maxConcurrentRequests", json!(0)),
-            "extensions.http.maxConcurrentRequests",
-        ),
-        (
-            http("maxOutstandingRequests", json!("x")),
-            "extensions.http.maxOutstandingRequests",
-        ),
-        (
-            http("customHeaders", json!({"a b": "x"})),
-            "extensions.http.customHeaders.a b",
-        ),
+    for (content, named) in [
+        ("{", "host.json is not JSON"),
+        (r#"{"version": "2.0" "a": 1}"#, "host.json is not JSON"),
+        ("{}", "version"),
+        // The real host knows only the name in small letters.
+        (r#"{"Version": "2.0"}"#, "version"),
     ] {
-        app.write("host.json", &text);
-        let error = dev_host::start(app.options()).err().expect(&text);
-        assert!(
-            error.contains("host.json") && error.contains(named),
-            "{text}: {error}"
-        );
-        assert_eq!(error.lines().count(), 1, "{error}");
+        app.write("host.json", content);
+        fails(named);
     }
+    let fails = |members: Value, named: &str| {
+        app.host_json(members);
+        fails(named);
+    };
+    fails(json!({"version": "1.0"}), "version");
+    fails(json!({"version": 2.0}), "version");
+    fails(
+        json!({"functionTimeout": "soon"}),
+        "functionTimeout is \"soon\"",
+    );
+    let handler = |members: Value, named: &str| {
+        fails(
+            json!({"customHandler": members}),
+            &format!("customHandler.{named}"),
+        );
+    };
+    handler(json!({"description": null}), "description");
+    let empty = json!({"defaultExecutablePath": ""});
+    handler(
+        json!({"description": empty}),
+        "description.defaultExecutablePath",
+    );
+    let [proxying, forwarding] = ["enableProxyingHttpRequest", "enableForwardingHttpRequest"];
+    handler(
+        json!({proxying: "yes"}),
+        "enableProxyingHttpRequest is \"yes\"",
+    );
+    handler(json!({proxying: false, forwarding: false}), proxying);
+    let http = |member: &str, value: Value, named: &str| {
+        fails(
+            json!({"extensions": {"http": {member: value}}}),
+            &format!("extensions.http.{named}"),
+        );
+    };
+    for (member, value) in [
+        ("maxConcurrentRequests", json!(0)),
+        ("maxOutstandingRequests", json!("x")),
+    ] {
+        http(member, value, member);
+    }
+    http("customHeaders", json!({"a b": "x"}), "customHeaders.a b");
 }
 
 #[test]
 fn custom_headers_are_on_every_answer() {
     let app = TestApp::new();
     let headers = json!({"customHeaders": {"X-Frame-Options": "DENY", "Server": "mine"}});
-    app.host_json_with(&json!({"extensions": {"http": headers}}));
+    app.host_json(json!({"extensions": {"http": headers}}));
     let host = app.start();
     for (path, status) in [
         ("/", 200),
@@ -222,20 +186,17 @@ fn custom_headers_are_on_every_answer() {
         ("/api/Other", 404),
         ("/admin/host/status", 401),
     ] {
-        let answer = send(
-            host.port(),
-            &format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"),
-        );
+        let answer = call(host.port(), &format!("GET {path}"), "");
         assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.header("x-frame-options"), ["DENY"], "{path}");
-        assert_eq!(answer.header("server"), ["mine"], "{path}");
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+        assert_eq!(answer.header("server"), Some("mine"), "{path}");
     }
 }
 
 #[test]
 fn a_call_that_takes_too_long_costs_the_handler_its_life() {
     let app = TestApp::new();
-    app.host_json_with(&json!({"functionTimeout": "00:00:00.3"}));
+    app.host_json(json!({"functionTimeout": "00:00:00.3"}));
     let host = app.start();
     assert_eq!(get(host.port(), "/api/Echo", "never").status, 500);
     assert_eq!(get(host.port(), "/api/Echo", "").status, 200);
@@ -251,7 +212,7 @@ fn a_call_that_takes_too_long_costs_the_handler_its_life() {
 /// gets until `refused` others are answered.
 fn six_calls(http: Value, refused: usize) -> Vec<u16> {
     let app = TestApp::new();
-    app.host_json_with(&json!({"extensions": {"http": http}}));
+    app.host_json(json!({"extensions": {"http": http}}));
     let host = app.start();
     let port = host.port();
     let (tell, told) = mpsc::channel();
@@ -275,7 +236,7 @@ fn calls_at_once() {
     assert_eq!(six_calls(limits, 4), [429, 429, 429, 429, 200, 200]);
 
     let app = TestApp::new();
-    app.host_json_with(&json!({"extensions": {"http": {"maxConcurrentRequests": 1}}}));
+    app.host_json(json!({"extensions": {"http": {"maxConcurrentRequests": 1}}}));
     let host = app.start();
     let port = host.port();
     let start = Instant::now();
@@ -284,10 +245,9 @@ fn calls_at_once() {
             scope.spawn(move || assert_eq!(get(port, "/api/Echo", "wait 50").status, 200));
         }
     });
-    let one_after_the_other = Duration::from_millis(6 * 50);
+    let all = start.elapsed();
     assert!(
-        start.elapsed() >= one_after_the_other,
-        "{:?}",
-        start.elapsed()
+        all >= Duration::from_millis(6 * 50),
+        "not one after the other: {all:?}"
     );
 }
