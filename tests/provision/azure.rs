@@ -4,21 +4,20 @@
 //! - Resource Manager, by TLS: resource groups, storage accounts and their containers, plans,
 //!   function apps, Log Analytics workspaces and Application Insights components. Its answers have
 //!   the form of recorded ones, by whose numbers they are named here (`forms`); what no recording
-//!   shows is named there as not verified. An error is the answer to: a name that is taken, a group
-//!   in another location, a parent or a plan that is not there, a second app on a Flex Consumption
-//!   plan, the deletion of a plan with an app, a wrong storage key;
+//!   shows is named there as not verified. An error is the answer to: a name that is taken, a parent
+//!   that is not there, the deletion of a plan with an app;
 //! - the deployment site of the function app, for the stand-in of func alone;
 //! - the front end of the function app, by TLS, on the port that `defaultHostName` names: what is
 //!   not published yet gets the placeholder page, everything else goes to the Functions host;
 //! - cloud metadata and tokens, by plain HTTP, so that `az` takes all this for its public cloud.
 //!
-//! It leaves out: permissions (any token will do), API versions (all are one, but there must be
-//! one), locations other than three, resource providers' registration, all resource types and
+//! It leaves out: the rules for names, permissions (any token will do), API versions (all are one,
+//! but there must be one), locations other than three, resource providers' registration, all resource types and
 //! properties that the script doesn't touch, more than one function app at a time that is
 //! published, and most of the time that Azure takes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -40,13 +39,21 @@ pub const CONNECTION_STRING: &str = "InstrumentationKey=key-of-the-test-aQ9z;App
 pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJ0aWQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwYWEiLCJvaWQiOiJvIiwic3ViIjoicyIsInhtc19taXJpZCI6Ii9zdWJzY3JpcHRpb25zL3gifQ.";
 pub const MASTER_KEY: &str = "master-key-of-the-test-fV0pQ==";
 
+/// The last one has no Functions.
 const LOCATIONS: [(&str, &str); 3] = [
     ("westus2", "West US 2"),
     ("northeurope", "North Europe"),
     ("germanynorth", "Germany North"),
 ];
-/// The one that has no Functions.
-const WITHOUT_FUNCTIONS: &str = "germanynorth";
+
+// What the paths of resources are like, behind that of their group.
+const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
+const CONTAINER: &str =
+    "/providers/microsoft.storage/storageaccounts/{}/blobservices/{}/containers/{}";
+const WORKSPACE: &str = "/providers/microsoft.operationalinsights/workspaces/{}";
+const COMPONENT: &str = "/providers/microsoft.insights/components/{}";
+const PLAN: &str = "/providers/microsoft.web/serverfarms/{}";
+const SITE: &str = "/providers/microsoft.web/sites/{}";
 
 /// A call of Resource Manager, as it was answered.
 #[derive(Clone, Debug)]
@@ -59,30 +66,9 @@ pub struct Call {
 
 impl Call {
     pub fn changes_something(&self) -> bool {
-        match self.method.as_str() {
-            "GET" | "HEAD" => false,
-            // These only ask, although by POST.
-            "POST" => ![
-                "checknameavailability",
-                "listkeys",
-                "appsettings/list",
-                "microsoft.resourcegraph/resources",
-            ]
-            .iter()
-            .any(|question| self.path.to_lowercase().ends_with(question)),
-            _ => true,
-        }
+        // All that is asked by POST only asks.
+        !["GET", "HEAD", "POST"].contains(&&*self.method)
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
-    /// Refused, nothing was done.
-    Status(u16),
-    /// The connection is dropped, nothing was done.
-    Lost,
-    /// What was asked for is done, but the connection is dropped instead of an answer.
-    AnswerLost,
 }
 
 /// What the app's front end answers, this many times, to requests of this method whose path begins
@@ -136,9 +122,8 @@ pub struct State {
     held: Option<(&'static str, &'static str)>,
     holding: bool,
     pub refusal: Option<Refusal>,
-    /// Each kind of call fails when it is made for the first time, one that changes something also
-    /// for the second time; how often each was made.
-    pub fail_each: Option<BTreeMap<(String, String), usize>>,
+    /// Each kind of call fails when it is made for the first time; the kinds that were made.
+    pub fail_each: Option<BTreeSet<(String, String)>>,
     pub taken_names: Vec<&'static str>,
     /// So many times is a group still there, as Deleting, when it is asked for after its deletion
     /// has begun.
@@ -168,12 +153,6 @@ pub struct State {
     operations: BTreeMap<String, Operation>,
     default_host_name: String,
     base: String,
-}
-
-pub struct Snapshot {
-    resources: BTreeMap<String, Value>,
-    settings: BTreeMap<String, Value>,
-    default_host_name: String,
 }
 
 struct Operation {
@@ -304,23 +283,15 @@ impl State {
         resources.collect()
     }
 
-    /// All that there is and how it is set up, for another world.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            resources: self.resources.clone(),
-            settings: self.settings.clone(),
-            default_host_name: self.default_host_name.clone(),
-        }
-    }
-
-    pub fn restore(&mut self, snapshot: &Snapshot) {
-        self.resources.clone_from(&snapshot.resources);
-        self.settings.clone_from(&snapshot.settings);
-        for resource in self.resources.values_mut() {
+    /// Puts there what another Azure has.
+    pub fn copy(&mut self, other: &Self) {
+        for (id, resource) in &other.resources {
             let text = resource.to_string();
-            let text = text.replace(&snapshot.default_host_name, &self.default_host_name);
-            *resource = serde_json::from_str(&text).unwrap();
+            let text = text.replace(&other.default_host_name, &self.default_host_name);
+            let resource = serde_json::from_str(&text).unwrap();
+            self.resources.insert(id.clone(), resource);
         }
+        self.settings.clone_from(&other.settings);
     }
 
     pub fn resource(&self, kind: &str) -> &Value {
@@ -431,42 +402,36 @@ impl State {
     }
 
     fn resource_manager(&mut self, request: &Request) -> Reply {
-        if !request
-            .header("authorization")
-            .is_some_and(|value| value.starts_with("Bearer "))
-        {
-            return refused("There is no bearer token.");
-        }
-        if !request.query.contains("api-version=") {
-            return refused("There is no api-version.");
+        let token = request.header("authorization").unwrap_or_default();
+        if !token.starts_with("Bearer ") || !request.query.contains("api-version=") {
+            return refused("There is no bearer token or no api-version.");
         }
         if let Some(reply) = self.poll(request) {
             return reply;
         }
-
-        let path = request.path.to_lowercase();
-        let segments = path.trim_matches('/').split('/').collect::<Vec<_>>();
-        let method = request.method.as_str();
-        match (method, &segments[..]) {
-            ("GET", ["subscriptions"]) => {
-                Reply::json(200, &json!({"value": [subscription()]})).like("subscriptions")
+        let kind = forms::kind(&request.path);
+        if let Some(kind) = kind.strip_prefix("/subscriptions/{}/resourcegroups/{}") {
+            let group = first(5, &request.path);
+            return match kind {
+                "" => self.group(request),
+                _ if !self.resources.contains_key(&group) => no_group(&group),
+                _ => self.in_group(request, kind),
+            };
+        }
+        let list = |value: Value| json!({ "value": value });
+        match (&*request.method, &*kind) {
+            ("GET", "/subscriptions") => {
+                Reply::json(200, &list(json!([subscription()]))).like("subscriptions")
             }
-            ("GET", ["tenants"]) => {
-                Reply::json(200, &json!({"value": [{"tenantId": "t"}]})).like("subscriptions")
+            ("GET", "/tenants") => {
+                Reply::json(200, &list(json!([{"tenantId": "t"}]))).like("subscriptions")
             }
-            (
-                "GET",
-                [
-                    "providers",
-                    "microsoft.web",
-                    "locations",
-                    _,
-                    "functionappstacks",
-                ],
-            ) => like("01", &stacks()),
-            ("GET", ["providers", "microsoft.web", "functionappstacks"]) => like("06", &stacks()),
-            ("POST", ["providers", "microsoft.resourcegraph", "resources"]) => self.graph(request),
-            ("GET", ["subscriptions", _, "locations"]) => {
+            ("GET", "/providers/microsoft.web/locations/{}/functionappstacks") => {
+                like("01", &stacks())
+            }
+            ("GET", "/providers/microsoft.web/functionappstacks") => like("06", &stacks()),
+            ("POST", "/providers/microsoft.resourcegraph/resources") => self.graph(request),
+            ("GET", "/subscriptions/{}/locations") => {
                 let locations = LOCATIONS.map(|(name, display)| {
                     json!({
                         "id": format!("/subscriptions/{SUBSCRIPTION}/locations/{name}"),
@@ -475,64 +440,38 @@ impl State {
                         "metadata": {"pairedRegion": []}, "availabilityZoneMappings": [],
                     })
                 });
-                like("05", &json!({"value": locations}))
+                like("05", &list(json!(locations)))
             }
-            (
-                "GET",
-                [
-                    "subscriptions",
-                    _,
-                    "providers",
-                    "microsoft.web",
-                    "georegions",
-                ],
-            ) => {
-                let regions = LOCATIONS
+            ("GET", "/subscriptions/{}/providers/microsoft.web/georegions") => {
+                let regions = LOCATIONS[..2]
                     .iter()
-                    .filter(|(name, _)| *name != WITHOUT_FUNCTIONS)
-                    .map(|(_, display)| json!({"name": display, "properties": {"name": display}}))
-                    .collect::<Vec<_>>();
-                let form = if request.query.contains("FlexConsumption") {
-                    "02"
-                } else {
-                    "03"
-                };
-                like(form, &json!({"value": regions}))
+                    .map(|(_, display)| json!({"name": display, "properties": {"name": display}}));
+                let is_flex = request.query.contains("FlexConsumption");
+                let form = if is_flex { "02" } else { "03" };
+                like(form, &list(regions.collect()))
             }
-            (
-                "POST",
-                [
-                    "subscriptions",
-                    _,
-                    "providers",
-                    "microsoft.storage",
-                    "checknameavailability",
-                ],
-            ) => self.check_storage_name(text(&request.json()["name"])),
-            ("GET", ["subscriptions", _, "resources"]) => {
+            ("POST", "/subscriptions/{}/providers/microsoft.storage/checknameavailability") => {
+                let name = &request.json()["name"];
+                let is_there = self
+                    .names("Microsoft.Storage/storageAccounts")
+                    .iter()
+                    .any(|it| it == name);
+                if is_there || self.taken_names.contains(&text(name)) {
+                    like(
+                        "17",
+                        &json!({"nameAvailable": false, "reason": "AlreadyExists"}),
+                    )
+                } else {
+                    like("16", &json!({"nameAvailable": true}))
+                }
+            }
+            ("GET", "/subscriptions/{}/resources") => {
                 let group = request.query.split("resourceGroup").nth(1);
                 let group = group.unwrap_or_default().replace("%27", "'");
-                let group = group.split('\'').nth(1).unwrap_or_default().to_lowercase();
+                let group = group.split('\'').nth(1).unwrap_or_default();
                 self.list(&format!(
-                    "/subscriptions/{SUBSCRIPTION}/resourcegroups/{group}/providers/"
+                    "/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
                 ))
-            }
-            (_, ["subscriptions", SUBSCRIPTION, "resourcegroups", _]) => self.group(request),
-            (
-                _,
-                [
-                    "subscriptions",
-                    SUBSCRIPTION,
-                    "resourcegroups",
-                    group,
-                    rest @ ..,
-                ],
-            ) => {
-                let parent = format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/{group}");
-                if !self.resources.contains_key(&parent) {
-                    return no_group(group);
-                }
-                self.in_group(request, rest)
             }
             _ => self.not_known(request),
         }
@@ -544,23 +483,24 @@ impl State {
         refused(&line)
     }
 
-    /// Resources directly under a path, and not those below them.
-    fn list(&self, prefix: &str) -> Reply {
-        let below = self.resources.iter().filter(|(id, _)| {
-            id.strip_prefix(prefix)
-                .is_some_and(|rest| !rest.is_empty() && rest.split('/').count() <= 3)
+    /// The resources of a group, without those below others.
+    fn list(&self, group: &str) -> Reply {
+        let prefix = group.to_lowercase() + "/providers/";
+        let resources = self.resources.iter().filter(|(id, _)| {
+            id.strip_prefix(&prefix)
+                .is_some_and(|rest| rest.split('/').count() == 3)
         });
-        let value = below.map(|(_, resource)| resource).collect::<Vec<_>>();
+        let value = resources.map(|(_, resource)| resource).collect::<Vec<_>>();
         like("70", &json!({"value": value}))
     }
 
     fn graph(&mut self, request: &Request) -> Reply {
         let lags = self.lag.goes_on();
-        let query = request.json()["query"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let name = query.split("name =~ '").nth(1).unwrap_or_default();
+        let body = request.json();
+        let name = text(&body["query"])
+            .split("name =~ '")
+            .nth(1)
+            .unwrap_or_default();
         let name = name.split('\'').next().unwrap_or_default();
         let found = self.resources.values().filter(|resource| {
             !lags
@@ -576,8 +516,7 @@ impl State {
     fn group(&mut self, request: &Request) -> Reply {
         let id = request.path.to_lowercase();
         let existing = self.resources.get(&id).cloned();
-        let name = request.path.rsplit('/').next().unwrap();
-        match (request.method.as_str(), existing) {
+        match (&*request.method, existing) {
             ("GET", Some(group)) if group["properties"]["provisioningState"] == "Deleting" => {
                 self.deleting = self.deleting.saturating_sub(1);
                 if self.deleting == 0 {
@@ -587,7 +526,7 @@ impl State {
             }
             ("GET", Some(group)) => like("11", &group),
             ("HEAD", None) => like("13", &Value::Null),
-            ("GET" | "DELETE", None) => no_group(name),
+            ("GET" | "DELETE", None) => no_group(&id),
             ("PUT", existing) => {
                 let mut group = request.json();
                 // az may ask again where it got no answer.
@@ -600,12 +539,13 @@ impl State {
             }
             ("DELETE", Some(_)) => {
                 self.host_port = None;
-                // Those in it keep their names, too.
-                let workspaces = self.resources.keys().filter(|other| {
-                    other.starts_with(&format!("{id}/")) && other.contains("/workspaces/")
-                });
-                self.lost_workspaces
-                    .extend(workspaces.cloned().collect::<Vec<_>>());
+                // Workspaces keep their names, here too.
+                let below = format!("{id}/providers/microsoft.operationalinsights/");
+                let lost = self
+                    .resources
+                    .keys()
+                    .filter(|other| other.starts_with(&below));
+                self.lost_workspaces.extend(lost.cloned());
                 self.start_deleting(&id);
                 let path = format!("/subscriptions/{SUBSCRIPTION}/operationresults");
                 let forms = ["14-group-DELETE-202-2026", "15a"];
@@ -620,19 +560,26 @@ impl State {
         group["properties"]["provisioningState"] = json!("Deleting");
     }
 
-    /// What lies in a group that exists; `segments` follow the group's name.
-    fn in_group(&mut self, request: &Request, segments: &[&str]) -> Reply {
-        let id = request.path.to_lowercase();
-        match (request.method.as_str(), segments) {
-            ("GET", ["resources"]) => {
-                self.list(&format!("{}providers/", id.trim_end_matches("resources")))
-            }
-            ("GET", ["providers", "microsoft.web", "serverfarms"]) => {
-                let prefix = format!("{id}/");
+    /// What lies in a group that is there; the kind is what follows the group's name in the path.
+    fn in_group(&mut self, request: &Request, kind: &str) -> Reply {
+        let id = request.path.to_lowercase().replace("%20", " ");
+        let name = request.path.rsplit('/').next().unwrap();
+        // Itself, or what it is a part of.
+        let resource = first(9, &id);
+        if ["POST", "PUT"].contains(&&*request.method)
+            && resource != id
+            && !self.resources.contains_key(&resource)
+        {
+            return not_found(request);
+        }
+        match (&*request.method, kind) {
+            ("GET", "/resources") => self.list(&first(5, &id)),
+            ("GET", "/providers/microsoft.web/serverfarms") => {
+                let below = format!("{id}/");
                 let plans = self
                     .resources
                     .iter()
-                    .filter(|(id, _)| id.starts_with(&prefix));
+                    .filter(|(id, _)| id.starts_with(&below));
                 let plans = plans.map(|(id, plan)| {
                     let mut plan = plan.clone();
                     plan["properties"]["numberOfSites"] = json!(self.sites_on(id));
@@ -642,216 +589,104 @@ impl State {
                 let form = if plans.is_empty() { "36" } else { "34" };
                 like(form, &json!({"value": plans}))
             }
-            (
-                "POST",
-                [
-                    "providers",
-                    "microsoft.storage",
-                    "storageaccounts",
-                    _,
-                    "listkeys",
-                ],
-            ) => {
-                if !self
-                    .resources
-                    .contains_key(id.trim_end_matches("/listkeys"))
-                {
-                    return not_found(request);
-                }
+            ("POST", "/providers/microsoft.storage/storageaccounts/{}/listkeys") => {
                 let keys = ["key1", "key2"].map(
                     |name| json!({"keyName": name, "value": STORAGE_KEY, "permissions": "FULL"}),
                 );
                 like("23", &json!({"keys": keys}))
             }
-            ("POST", ["providers", "microsoft.web", "sites", _, rest @ ..]) => {
-                self.site_question(request, rest)
-            }
-            (
-                "PUT",
-                [
-                    "providers",
-                    "microsoft.web",
-                    "sites",
-                    _,
-                    "config",
-                    "appsettings",
-                ],
-            ) => {
-                let site = id.split("/config/").next().unwrap().to_owned();
-                self.settings
-                    .insert(site, request.json()["properties"].clone());
-                like("53", &request.json())
-            }
-            ("GET", ["providers", "microsoft.storage", "storageaccounts", _])
-                if self.settling > 0 && self.resources.contains_key(&id) =>
-            {
-                self.settling -= 1;
-                let mut account = self.resources[&id].clone();
-                account["properties"]["provisioningState"] = json!("ResolvingDNS");
-                Reply::json(200, &account).like("storage-GET-not-ready")
-            }
-            ("GET", ["providers", namespace, ..]) => {
-                let Some(resource) = self.resources.get(&id) else {
-                    return match *segments {
-                        [.., "containers", _] => no_container(),
-                        _ => not_found(request),
-                    };
-                };
-                let mut resource = resource.clone();
-                let form = match (*namespace, segments[2]) {
-                    ("microsoft.storage", _) if segments.contains(&"containers") => "26",
-                    ("microsoft.storage", _) => "21-storage-GET-200",
-                    ("microsoft.web", "sites") => {
-                        if self.starting > 0 {
-                            self.starting -= 1;
-                            resource["properties"]["state"] = json!("Stopped");
-                        }
-                        let location = display_name(text(&resource["location"]));
-                        resource["location"] = json!(location);
-                        if resource["properties"]["sku"] == "Dynamic" {
-                            "43"
-                        } else {
-                            "44"
-                        }
-                    }
-                    ("microsoft.web", _) => "31",
-                    ("microsoft.operationalinsights", _) => "101",
-                    _ => "121",
-                };
-                like(form, &resource)
-            }
-            (
-                "PUT",
-                [
-                    "providers",
-                    "microsoft.operationalinsights",
-                    "workspaces",
-                    _,
-                ],
-            ) => self.put_workspace(request),
-            ("PUT", ["providers", "microsoft.insights", "components", name]) => {
-                self.put_component(request, name)
-            }
-            ("PUT", ["providers", "microsoft.storage", "storageaccounts", name]) => {
-                self.put_storage(request, name)
-            }
-            (
-                "PUT",
-                [
-                    "providers",
-                    "microsoft.storage",
-                    "storageaccounts",
-                    _,
-                    "blobservices",
-                    "default",
-                    "containers",
-                    name,
-                ],
-            ) => self.put_container(request, name),
-            ("PUT", ["providers", "microsoft.web", "serverfarms", _]) => {
-                let mut plan = request.json();
-                plan["properties"]["provisioningState"] = json!("Succeeded");
-                let plan = self.keep(&request.path, plan);
-                like("30", &plan)
-            }
-            ("PUT", ["providers", "microsoft.web", "sites", name]) => self.put_site(request, name),
-            ("DELETE", ["providers", _, ..]) => self.delete(request, segments),
-            _ => self.not_known(request),
-        }
-    }
-
-    fn site_question(&mut self, request: &Request, segments: &[&str]) -> Reply {
-        let id = request.path.to_lowercase();
-        let site = id.split('/').take(9).collect::<Vec<_>>().join("/");
-        if !self.resources.contains_key(&site) {
-            return not_found(request);
-        }
-        match segments {
-            ["config", "appsettings", "list"] => {
-                let sku = &self.resources[&site]["properties"]["sku"];
+            ("POST", "/providers/microsoft.web/sites/{}/config/{}/list") => {
+                let sku = &self.resources[&resource]["properties"]["sku"];
                 let form = if *sku == "Dynamic" { "51" } else { "50" };
-                let settings = self.settings.get(&site).cloned().unwrap_or_default();
-                like(form, &json!({"properties": settings}))
+                like(form, &json!({"properties": self.settings.get(&resource)}))
             }
-            ["host", "default", "listkeys"] => {
+            ("PUT", "/providers/microsoft.web/sites/{}/config/{}") => {
+                let settings = request.json();
+                self.settings
+                    .insert(resource, settings["properties"].clone());
+                like("53", &settings)
+            }
+            ("POST", "/providers/microsoft.web/sites/{}/host/{}/listkeys") => {
                 if self.host_port.is_none() {
                     return host_error("62", "ServiceUnavailable");
                 }
-                let mut key = json!(MASTER_KEY);
-                if self.without_master_key > 0 {
-                    self.without_master_key -= 1;
-                    key = json!("");
-                }
-                like(
-                    "60",
-                    &json!({"masterKey": key, "functionKeys": {"default": "of-the-host"}}),
+                let is_without = self.without_master_key > 0;
+                self.without_master_key = self.without_master_key.saturating_sub(1);
+                let key = if is_without { "" } else { MASTER_KEY };
+                let keys = json!({"masterKey": key, "functionKeys": {"default": "of-the-host"}});
+                like("60", &keys)
+            }
+            ("POST", "/providers/microsoft.web/sites/{}/functions/{}/listkeys") => {
+                let function = request.path.rsplit('/').nth(1).unwrap();
+                let keys = self.host_port.and_then(|port| keys_of(function, port).ok());
+                keys.map_or_else(
+                    || refused("The host does not answer."),
+                    |keys| Reply::json(200, &keys).like("function-listkeys"),
                 )
             }
-            ["functions", function, "listkeys"] => {
-                // Resource Manager has this from the host.
-                let path = format!("/admin/functions/{function}/keys");
-                let answer = self.host_port.map(|port| {
-                    let head = format!(
-                        "GET {path} HTTP/1.1\r\nHost: localhost\r\nx-functions-key: \
-                         {MASTER_KEY}\r\nConnection: close\r\n\r\n"
-                    );
-                    pass_on(port, head.as_bytes())
-                });
-                let Some(Ok(answer)) = answer else {
-                    return refused("The host does not answer.");
-                };
-                let answer = String::from_utf8_lossy(&answer).into_owned();
-                let start = answer.find('{').unwrap_or_default();
-                let end = answer.rfind('}').map_or(0, |end| end + 1);
-                let keys = serde_json::from_str::<Value>(&answer[start..end]).unwrap_or_default();
-                let keys = keys["keys"].as_array().cloned().unwrap_or_default();
-                let keys = keys
-                    .iter()
-                    .map(|key| (text(&key["name"]).to_owned(), key["value"].clone()))
-                    .collect::<serde_json::Map<_, _>>();
-                Reply::json(200, &Value::Object(keys)).like("function-listkeys")
+            ("GET", _) => self.get(request, kind),
+            ("PUT", WORKSPACE) => self.put_workspace(request),
+            ("PUT", COMPONENT) => self.put_component(request, name),
+            ("PUT", STORAGE) => self.put_storage(request, name),
+            ("PUT", CONTAINER) => self.put_container(request),
+            ("PUT", PLAN) => {
+                let mut plan = request.json();
+                plan["properties"]["provisioningState"] = json!("Succeeded");
+                like("30", &self.keep(&request.path, plan))
             }
+            ("PUT", SITE) => self.put_site(request, name),
+            ("DELETE", _) => self.delete(request, kind),
             _ => self.not_known(request),
         }
     }
 
-    fn check_storage_name(&self, name: &str) -> Reply {
-        let taken = self.taken_names.contains(&name)
-            || self
-                .names("Microsoft.Storage/storageAccounts")
-                .iter()
-                .any(|other| other == name);
-        if taken {
-            like(
-                "17",
-                &json!({"nameAvailable": false, "reason": "AlreadyExists"}),
-            )
-        } else {
-            like("16", &json!({"nameAvailable": true}))
-        }
+    fn get(&mut self, request: &Request, kind: &str) -> Reply {
+        let found = self.resources.get(&request.path.to_lowercase());
+        let Some(mut resource) = found.cloned() else {
+            return match kind {
+                CONTAINER => no_container(),
+                _ => not_found(request),
+            };
+        };
+        let form = match kind {
+            STORAGE if self.settling > 0 => {
+                self.settling -= 1;
+                resource["properties"]["provisioningState"] = json!("ResolvingDNS");
+                return Reply::json(200, &resource).like("storage-GET-not-ready");
+            }
+            STORAGE => "21-storage-GET-200",
+            CONTAINER => "26",
+            SITE => {
+                if self.starting > 0 {
+                    self.starting -= 1;
+                    resource["properties"]["state"] = json!("Stopped");
+                }
+                let location = text(&resource["location"]);
+                let known = LOCATIONS.iter().find(|(name, _)| *name == location);
+                resource["location"] = json!(known.map_or(location, |(_, display)| display));
+                let is_flex = resource["properties"]["sku"] != "Dynamic";
+                if is_flex { "44" } else { "43" }
+            }
+            PLAN => "31",
+            WORKSPACE => "101",
+            _ => "121",
+        };
+        like(form, &resource)
     }
 
     fn put_storage(&mut self, request: &Request, name: &str) -> Reply {
-        let fits = (3..=24).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        if !fits {
-            let message = format!("{name} is not a valid storage account name.");
-            return refused(&message);
-        }
         if self.taken_names.contains(&name) {
             let message = format!("The storage account named {name} is already taken.");
             return gateway_error("93", "StorageAccountAlreadyTaken", &message);
         }
         let existed = self.resources.contains_key(&request.path.to_lowercase());
         let mut account = request.json();
-        let endpoint = |service: &str| format!("https://{name}.{service}.core.windows.net/");
-        account["properties"]["provisioningState"] = json!("Succeeded");
-        account["properties"]["primaryEndpoints"] = json!({
-            "blob": endpoint("blob"), "queue": endpoint("queue"),
-            "table": endpoint("table"), "file": endpoint("file"),
+        let endpoints = ["blob", "queue", "table", "file"].map(|service| {
+            let url = format!("https://{name}.{service}.core.windows.net/");
+            (service.to_owned(), json!(url))
         });
+        account["properties"]["provisioningState"] = json!("Succeeded");
+        account["properties"]["primaryEndpoints"] = Value::Object(endpoints.into_iter().collect());
         let account = self.keep(&request.path, account);
         if existed {
             return Reply::json(200, &account).like("storage-PUT-existing");
@@ -889,46 +724,27 @@ impl State {
         }
         component["properties"]["ConnectionString"] = json!(CONNECTION_STRING);
         let component = self.keep(&request.path, component);
-        let reply = like("120", &component);
-        // Minutes later, in truth.
+        // Azure adds these minutes later.
         let group = request.path.split("/providers/").next().unwrap();
-        let alerts =
-            format!("{group}/providers/microsoft.alertsmanagement/smartDetectorAlertRules");
-        let alert = json!({"location": "global"});
-        self.keep(
-            &format!("{alerts}/Failure Anomalies - {name}"),
-            alert.clone(),
-        );
-        let actions = format!("{group}/providers/microsoft.insights/actiongroups");
-        self.keep(
-            &format!("{actions}/Application Insights Smart Detection"),
-            alert,
-        );
-        reply
+        let rule = format!("smartDetectorAlertRules/Failure Anomalies - {name}");
+        for added in [
+            &format!("microsoft.alertsmanagement/{rule}"),
+            "microsoft.insights/actiongroups/Application Insights Smart Detection",
+        ] {
+            let id = format!("{group}/providers/{added}");
+            self.keep(&id, json!({"location": "global"}));
+        }
+        like("120", &component)
     }
 
-    fn put_container(&mut self, request: &Request, name: &str) -> Reply {
-        let account = request.path.to_lowercase();
-        let account = account.split("/blobservices/").next().unwrap();
-        if !self.resources.contains_key(account) {
-            return not_found(request);
-        }
-        let fits = (3..=63).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            && !name.contains("--");
-        if !fits {
-            let message = format!("{name} is not a valid container name.");
-            return refused(&message);
-        }
-        let existed = self.resources.contains_key(&request.path.to_lowercase());
+    fn put_container(&mut self, request: &Request) -> Reply {
         if self.settling > 0 {
             let message = "The storage account provisioning state must be 'Succeeded'.";
             let code = "StorageAccountIsNotProvisioned";
             return Reply::json(409, &json!({"error": {"code": code, "message": message}}))
                 .like("storage-not-ready-409");
         }
+        let existed = self.resources.contains_key(&request.path.to_lowercase());
         let container = self.keep(&request.path, request.json());
         if existed {
             return Reply::json(200, &container).like("container-PUT-existing");
@@ -943,93 +759,55 @@ impl State {
         }
         let id = request.path.to_lowercase();
         let mut site = request.json();
-
-        let settings = site["properties"]["siteConfig"]["appSettings"].clone();
-        let storage = settings.as_array().into_iter().flatten();
-        let storage = storage
-            .filter(|setting| text(&setting["value"]).contains("AccountName="))
-            .map(|setting| text(&setting["value"]));
-        let accounts = self.names("Microsoft.Storage/storageAccounts");
-        for connection in storage {
-            let fits = connection.contains(&format!("AccountKey={STORAGE_KEY}"))
-                && accounts
-                    .iter()
-                    .any(|name| connection.contains(&format!("AccountName={name};")));
-            if !fits {
-                return refused("The storage account can't be reached.");
-            }
-        }
-
-        let plan = text(&site["properties"]["serverFarmId"]).to_lowercase();
-        let sku = if plan.is_empty() {
-            // Azure makes one Linux Consumption plan for the group and the location.
-            let plan = id.split("/sites/").next().unwrap().to_owned()
-                + "/serverfarms/WestUS2LinuxDynamicPlan";
-            let plan = plan.replace("/resourcegroups/", "/resourceGroups/");
-            let plan = plan.replace("/microsoft.web/", "/Microsoft.Web/");
-            self.keep(
-                &plan,
-                json!({"location": site["location"], "sku": {"name": "Y1", "tier": "Dynamic"}}),
-            );
-            site["properties"]["serverFarmId"] = json!(plan);
-            "Dynamic"
-        } else {
-            if !self.resources.contains_key(&plan) {
-                return refused("There is no such plan.");
-            }
-            let elsewhere = self.resources.iter().any(|(other, resource)| {
-                *other != id
-                    && text(&resource["properties"]["serverFarmId"]).eq_ignore_ascii_case(&plan)
-            });
-            if elsewhere {
-                return refused("The plan has an app already.");
-            }
-            let url = &site["properties"]["functionAppConfig"]["deployment"]["storage"]["value"];
-            let container = text(url).rsplit('/').next().unwrap();
-            let containers =
-                self.names("Microsoft.Storage/storageAccounts/blobServices/containers");
-            if !containers.iter().any(|name| name == container) {
-                return refused(&format!("There is no container {container}."));
-            }
-            "FlexConsumption"
-        };
-        site["properties"]["sku"] = json!(sku);
-        site["properties"]["state"] = json!("Running");
-        site["properties"]["defaultHostName"] = json!(self.default_host_name);
-        site["properties"]["hostNames"] = json!([self.default_host_name]);
+        let settings = site["properties"]["siteConfig"]["appSettings"].take();
         let settings = settings.as_array().into_iter().flatten();
         let settings = settings
             .filter(|_| !self.settings_lost)
-            .map(|setting| (text(&setting["name"]).to_owned(), setting["value"].clone()))
-            .collect::<serde_json::Map<_, _>>();
-        self.settings.insert(id, Value::Object(settings));
+            .map(|setting| (text(&setting["name"]).to_owned(), setting["value"].clone()));
+        self.settings.insert(id, settings.collect());
+
+        let is_flex = site["properties"]["serverFarmId"].is_string();
+        if !is_flex {
+            // Azure makes one Linux Consumption plan for the group and the location.
+            let group = request.path.split("/providers/").next().unwrap();
+            let plan =
+                format!("{group}/providers/Microsoft.Web/serverfarms/WestUS2LinuxDynamicPlan");
+            let sku = json!({"name": "Y1", "tier": "Dynamic"});
+            self.keep(&plan, json!({"location": site["location"], "sku": sku}));
+            site["properties"]["serverFarmId"] = json!(plan);
+        }
+        site["properties"]["sku"] = json!(if is_flex {
+            "FlexConsumption"
+        } else {
+            "Dynamic"
+        });
+        site["properties"]["state"] = json!("Running");
+        site["properties"]["defaultHostName"] = json!(self.default_host_name);
+        site["properties"]["hostNames"] = json!([self.default_host_name]);
         // Azure takes the text that az sends for this number, and gives the number.
         let scale = &mut site["properties"]["functionAppConfig"]["scaleAndConcurrency"];
         if let Some(memory) = scale["instanceMemoryMB"].as_str() {
             scale["instanceMemoryMB"] = json!(memory.parse::<u32>().unwrap());
         }
-        let site = self.keep(&request.path, site);
-        like(if sku == "Dynamic" { "42" } else { "40" }, &site)
+        like(
+            if is_flex { "40" } else { "42" },
+            &self.keep(&request.path, site),
+        )
     }
 
-    fn delete(&mut self, request: &Request, segments: &[&str]) -> Reply {
+    fn delete(&mut self, request: &Request, kind: &str) -> Reply {
         let id = request.path.to_lowercase().replace("%20", " ");
         let Some(resource) = self.resources.get(&id).cloned() else {
-            return match segments[2] {
-                "sites" => like("48", &Value::Null),
-                "workspaces" => like("111", &Value::Null),
+            return match kind {
+                SITE => like("48", &Value::Null),
+                WORKSPACE => like("111", &Value::Null),
                 _ => Reply::status(204).like("missing-DELETE"),
             };
         };
-        if segments[2] == "serverfarms" && self.sites_on(&id) > 0 {
+        if kind == PLAN && self.sites_on(&id) > 0 {
             return Reply::status(409).like("plan-has-apps-409");
         }
-        if segments[2] == "workspaces" {
-            if !request.query.contains("force=true") {
-                self.remove(&id);
-                self.lost_workspaces.push(id);
-                return like("110", &Value::Null);
-            }
+        if kind == WORKSPACE && request.query.contains("force=true") {
             let path = format!(
                 "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.OperationalInsights/locations/\
                  westus2/operationstatuses"
@@ -1039,12 +817,16 @@ impl State {
             // No recording shows a poll of it that is still running.
             self.operations
                 .values_mut()
-                .for_each(|one| one.polls_left = 0);
+                .for_each(|it| it.polls_left = 0);
             return reply;
         }
         self.remove(&id);
-        match segments[2] {
-            "sites" => {
+        match kind {
+            WORKSPACE => {
+                self.lost_workspaces.push(id);
+                like("110", &Value::Null)
+            }
+            SITE => {
                 self.host_port = None;
                 let plan = text(&resource["properties"]["serverFarmId"]).to_lowercase();
                 let keep_plan = request.query.contains("deleteEmptyServerFarm=false");
@@ -1053,10 +835,10 @@ impl State {
                 }
                 like("46", &Value::Null)
             }
-            "serverfarms" => like("37", &Value::Null),
-            "components" => like("124", &Value::Null),
-            "storageaccounts" if segments.contains(&"containers") => like("29", &Value::Null),
-            "storageaccounts" => Reply::status(200).like("storage-DELETE"),
+            PLAN => like("37", &Value::Null),
+            COMPONENT => like("124", &Value::Null),
+            CONTAINER => like("29", &Value::Null),
+            STORAGE => Reply::status(200).like("storage-DELETE"),
             _ => Reply::status(200).like("alert-rule"),
         }
     }
@@ -1140,44 +922,23 @@ impl State {
             refusal.times -= 1;
             return refused_as(refusal.recording, refusal.message);
         }
-        match self.next_fault(request) {
-            Some(Fault::Status(status)) => {
-                let error = json!({"code": "TestFault", "message": "Failed on purpose."});
-                let reply = Reply::json(status, &json!({ "error": error })).like("fault");
-                // Whatever says this is tried again by az.
-                match status {
-                    409 => reply,
-                    _ => reply.with("Retry-After", "0"),
-                }
-            }
-            Some(Fault::Lost) => Reply::HangUp,
-            Some(Fault::AnswerLost) => {
+        let kind = (request.method.clone(), forms::kind(&request.path));
+        if let Some(made) = &mut self.fail_each
+            && made.insert(kind)
+        {
+            if request.method == "PUT" {
+                // It is done, but there is no answer.
                 self.resource_manager(request);
-                Reply::HangUp
+                return Reply::HangUp;
             }
-            None => self.resource_manager(request),
+            let Some(status) = [None, Some(429), Some(500), Some(503)][made.len() % 4] else {
+                return Reply::HangUp;
+            };
+            let error = json!({"code": "TestFault", "message": "Failed on purpose."});
+            let reply = Reply::json(status, &json!({ "error": error })).like("fault");
+            return reply.with("Retry-After", "0");
         }
-    }
-
-    fn next_fault(&mut self, request: &Request) -> Option<Fault> {
-        const WHEN_ASKED: [Fault; 4] = [
-            Fault::Status(429),
-            Fault::Status(500),
-            Fault::Status(503),
-            Fault::Lost,
-        ];
-        // The two that az does not iron out by itself.
-        const WHEN_CHANGED: [Fault; 2] = [Fault::Status(409), Fault::AnswerLost];
-        let made = self.fail_each.as_mut()?;
-        let call = (request.method.clone(), forms::kind(&request.path));
-        let number = made.len();
-        let times = made.entry(call).or_default();
-        *times += 1;
-        match (request.method.as_str(), *times) {
-            ("GET" | "POST", 1) => Some(WHEN_ASKED[number % WHEN_ASKED.len()]),
-            ("PUT", times) => WHEN_CHANGED.get(times - 1).copied(),
-            _ => None,
-        }
+        self.resource_manager(request)
     }
 
     fn front(&mut self, request: &Request) -> Front {
@@ -1280,7 +1041,8 @@ fn host_error(recording: &'static str, status: &str) -> Reply {
     web_error(recording, "BadRequest", &message)
 }
 
-fn no_group(name: &str) -> Reply {
+fn no_group(id: &str) -> Reply {
+    let name = id.rsplit('/').next().unwrap();
     let message = format!("Resource group '{name}' could not be found.");
     gateway_error("27", "ResourceGroupNotFound", &message)
 }
@@ -1295,9 +1057,23 @@ fn not_found(request: &Request) -> Reply {
     gateway_error("28", "ResourceNotFound", &message)
 }
 
-fn display_name(location: &str) -> &str {
-    let known = LOCATIONS.iter().find(|(name, _)| *name == location);
-    known.map_or(location, |(_, display)| display)
+/// So many segments of a path, in lower case.
+fn first(segments: usize, path: &str) -> String {
+    let segments = path.split('/').take(segments);
+    segments.collect::<Vec<_>>().join("/").to_lowercase()
+}
+
+/// The keys of a function, which Resource Manager has from the host.
+fn keys_of(function: &str, port: u16) -> Result<Value, ureq::Error> {
+    let url = format!("http://127.0.0.1:{port}/admin/functions/{function}/keys");
+    let mut answer = ureq::get(url)
+        .header("x-functions-key", MASTER_KEY)
+        .call()?;
+    let answer: Value = serde_json::from_slice(&answer.body_mut().read_to_vec()?).unwrap();
+    let keys = answer["keys"].as_array().into_iter().flatten();
+    Ok(keys
+        .map(|key| (text(&key["name"]).to_owned(), key["value"].clone()))
+        .collect())
 }
 
 fn subscription() -> Value {

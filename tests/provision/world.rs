@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use test_support::{checkout, core_tools};
 
 use crate::{
-    azure::{Azure, CONNECTION_STRING, MASTER_KEY, STORAGE_KEY, Snapshot, TOKEN},
+    azure::{Azure, CONNECTION_STRING, MASTER_KEY, STORAGE_KEY, TOKEN},
     http::{Reply, Request, Server, tls},
 };
 
@@ -125,14 +125,14 @@ impl World {
 
     /// As a first run leaves it, with the default key.
     pub fn provisioned() -> Self {
-        static DONE: OnceLock<Snapshot> = OnceLock::new();
+        static DONE: OnceLock<Arc<Azure>> = OnceLock::new();
         let done = DONE.get_or_init(|| {
             let world = Self::new();
             world.run(&[]).succeeds();
-            world.azure.state().snapshot()
+            Arc::clone(&world.azure)
         });
         let world = Self::new();
-        world.azure.state().restore(done);
+        world.azure.state().copy(&done.state());
         let mut hosts = world.hosts.lock().unwrap();
         let (project, published) = (world.path("project"), world.path("published"));
         run_package(&project, &world.azure, &mut hosts, &published).unwrap();
@@ -210,13 +210,13 @@ impl World {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Outcome {
-        self.provision(arguments).output().unwrap().into()
+        self.run_with(&[], arguments)
     }
 
-    /// The same, with this for the value of the access key.
-    pub fn run_with_key(&self, key: &str, arguments: &[&str]) -> Outcome {
+    /// The same, with these variables in its environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
         let mut command = self.provision(arguments);
-        command.env("PROVISION_KEY_VALUE", key);
+        let command = command.envs(variables.iter().copied());
         command.output().unwrap().into()
     }
 
@@ -229,8 +229,14 @@ impl World {
         arguments: &[&str],
     ) -> Outcome {
         self.azure.hold(method, path);
-        let script = self
-            .provision(arguments)
+        // A job in the background of a script has been told to ignore that signal, and so would bash.
+        let mut script = Command::new(find("env"));
+        script
+            .arg("--default-signal=INT")
+            .arg(self.path("project/provision.sh"));
+        self.in_this_world(&mut script);
+        let script = script
+            .args(arguments)
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
