@@ -31,7 +31,7 @@ use crate::{
     http::{Reply, Request, Server, tls},
 };
 
-pub const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
+const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
 pub const STORAGE_KEY: &str = "c3RvcmFnZS1rZXktb2YtdGhlLXRlc3Q=";
 pub const CONNECTION_STRING: &str = "InstrumentationKey=key-of-the-test-aQ9z;ApplicationId=a";
 /// A JSON web token with the claims that `az login --identity` reads, and no signature:
@@ -76,11 +76,24 @@ impl Call {
 pub struct FrontFault {
     pub method: &'static str,
     pub path: &'static str,
-    /// Only requests with this value in `x-functions-key`, or `?code=`.
-    pub key: Option<String>,
+    /// Only requests with this value in `x-functions-key`, or `?code=`. Empty: all.
+    pub key: &'static str,
     pub times: usize,
     /// None: the connection is dropped.
     pub status: Option<u16>,
+}
+
+impl FrontFault {
+    /// Always, whatever the path and the key.
+    pub fn answering(method: &'static str, status: Option<u16>) -> Self {
+        Self {
+            method,
+            path: "/",
+            key: "",
+            times: usize::MAX,
+            status,
+        }
+    }
 }
 
 /// Calls of this method and with this in their path are refused so many times, as in this recording
@@ -515,6 +528,7 @@ impl State {
 
     fn group(&mut self, request: &Request) -> Reply {
         let id = request.path.to_lowercase();
+        let name = request.path.rsplit('/').next().unwrap();
         let existing = self.resources.get(&id).cloned();
         match (&*request.method, existing) {
             ("GET", Some(group)) if group["properties"]["provisioningState"] == "Deleting" => {
@@ -546,7 +560,7 @@ impl State {
                     .keys()
                     .filter(|other| other.starts_with(&below));
                 self.lost_workspaces.extend(lost.cloned());
-                self.start_deleting(&id);
+                self.start_deleting(name);
                 let path = format!("/subscriptions/{SUBSCRIPTION}/operationresults");
                 let forms = ["14-group-DELETE-202-2026", "15a"];
                 self.operation(forms, &path, &id, ("15c", Value::Null))
@@ -555,7 +569,8 @@ impl State {
         }
     }
 
-    pub fn start_deleting(&mut self, id: &str) {
+    pub fn start_deleting(&mut self, group: &str) {
+        let id = format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/{group}");
         let group = self.resources.get_mut(&id.to_lowercase()).expect("a group");
         group["properties"]["provisioningState"] = json!("Deleting");
     }
@@ -951,7 +966,7 @@ impl State {
             fault.times > 0
                 && fault.method == request.method
                 && request.path.starts_with(fault.path)
-                && (fault.key.is_none() || fault.key.as_deref() == key)
+                && (fault.key.is_empty() || Some(fault.key) == key)
         });
         if let Some(fault) = fault {
             fault.times -= 1;

@@ -10,10 +10,7 @@ mod forms;
 mod http;
 mod world;
 
-use std::{
-    collections::BTreeSet, fs, io::Write as _, os::unix::fs::PermissionsExt, process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use serde_json::json;
 
@@ -30,7 +27,6 @@ const GROUP: &str = "Microsoft.Resources/resourceGroups";
 
 /// No word of the sources, so that it is only found where it has been put.
 const KEY: &str = "Zq3-walk8through";
-const WITH_KEY: [(&str, &str); 1] = [("PROVISION_KEY_VALUE", KEY)];
 
 /// A custom handler of two functions: one for the path `/api/greeting/NAME`, one that greets whom a
 /// POST names.
@@ -57,14 +53,14 @@ HTTPServer(("127.0.0.1", int(os.environ["FUNCTIONS_CUSTOMHANDLER_PORT"])), Greet
 #[test]
 fn from_nothing_to_a_verified_endpoint() {
     let world = World::new();
-    let run = |arguments: &[&str], processes: usize| {
+    let run = |arguments: &str, processes: usize| {
         let before = world.started("az").len();
-        let outcome = world.run_with(&WITH_KEY, arguments).succeeds();
+        let outcome = world.run_with_key(arguments).succeeds();
         let started = &world.started("az")[before..];
         assert_eq!(started.len(), processes, "{started:#?}");
         outcome
     };
-    let dry = world.run(&["--dry-run"]).succeeds();
+    let dry = world.run("--dry-run").succeeds();
     for command in [
         "az group create",
         "az storage account create",
@@ -72,14 +68,15 @@ fn from_nothing_to_a_verified_endpoint() {
         "az functionapp create",
         "func azure functionapp publish",
     ] {
-        assert!(dry.stdout.contains(command), "no {command:?} in: {dry}");
+        dry.says(command);
     }
     assert!(world.azure.state().names(GROUP).is_empty());
 
-    let first = run(&[], 11);
+    let first = run("", 11);
     for step in 1..=6 {
-        assert!(first.stdout.contains(&format!("\n[{step}/6] ")), "{first}");
+        first.says(&format!("\n[{step}/6] "));
     }
+    first.says("Its logs are in Application Insights");
     let state = world.azure.state();
     let storage = &state.resource(STORAGE)["properties"];
     assert_eq!(storage["supportsHttpsTrafficOnly"], true);
@@ -97,14 +94,15 @@ fn from_nothing_to_a_verified_endpoint() {
     assert!(settings["APPLICATIONINSIGHTS_CONNECTION_STRING"].is_string());
     let before = state.summary();
     drop(state);
-    let logs = "Its logs are in Application Insights";
-    assert!(first.stdout.contains(logs), "{first}");
 
     let published = fs::read_dir(world.path("published/1")).unwrap();
     let published = published.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut published = published.collect::<Vec<_>>();
-    published.sort();
-    assert_eq!(published, ["RandomNumber", "handler", "host.json"]);
+    let published = published.collect::<BTreeSet<_>>();
+    assert!(
+        published
+            .iter()
+            .eq(["RandomNumber", "handler", "host.json"])
+    );
     let handler = fs::metadata(world.path("published/1/handler")).unwrap();
     assert_eq!(handler.permissions().mode() & 0o111, 0o111);
 
@@ -116,31 +114,26 @@ fn from_nothing_to_a_verified_endpoint() {
     let first_line = lines.find(|line| line.starts_with("az ")).unwrap();
     let call = format!("{first_line} {}", lines.next().unwrap());
     let called = world.shell(&call).succeeds();
-    assert!(called.stdout.starts_with(r#"{"value":"#), "{called}");
+    called.says(r#"{"value":"#);
 
     // A second run, a dry one and an update change nothing but the package and the key.
     world.azure.state().calls.clear();
-    let second = run(&[], 5);
-    let dry = world.run(&["--dry-run"]).succeeds();
+    let second = run("", 5);
+    let dry = world.run("--dry-run").succeeds();
     assert!(!dry.stdout.contains("would run: az"), "{dry}");
-    let update = run(&["--update"], 3);
-    assert!(update.stdout.contains("[3/3] Check"), "{update}");
+    let update = run("--update", 3);
+    update.says("[3/3] Check");
     assert_eq!(world.times_published(), 3);
     let state = world.azure.state();
     let changes = state.calls.iter().filter(|call| call.changes_something());
     assert_eq!(changes.count(), 0, "{:#?}", state.calls);
     assert_eq!(state.summary(), before);
+    // No second key, and none by the update.
     let keys = state.front_calls.iter().filter(|call| call.method == "PUT");
-    let statuses = keys.map(|call| call.status).collect::<Vec<_>>();
-    let once = Some(200);
-    assert_eq!(
-        statuses,
-        [once, once],
-        "no second key, and none by the update"
-    );
+    assert!(keys.map(|call| call.status).eq([Some(200), Some(200)]));
     drop(state);
     world
-        .run(&["--update", "--key-name", "any"])
+        .run("--update --key-name any")
         .fails("step 3 (Check): RandomNumber has no key any: give another name");
 
     world.check_secrets(KEY, &[&first, &called, &second, &update]);
@@ -152,40 +145,35 @@ fn from_nothing_to_a_verified_endpoint() {
 #[test]
 fn another_function_brings_its_own_names() {
     let world = World::new();
-    let first = world.run(&["--update"]).fails("there is no function app");
+    let none = world.run("--update").fails("there is no function app");
     // A new version must find again what an earlier one has made.
     for name in [
         "rg-random-number",
         "random-number-a042886a3c",
         "randomnumbera042886a3c",
     ] {
-        assert!(first.stdout.contains(&format!(" {name}\n")), "{first}");
+        none.says(&format!(" {name}\n"));
     }
     world.replace_function("Greeting", GREETING);
     world
-        .run(&[])
+        .run("")
         .fails("there is no RandomNumber/function.json: in provision.sh, set function_name to");
     assert!(world.azure.state().names(GROUP).is_empty());
 
-    world.edit(
-        "provision.sh",
-        "\nfunction_name=RandomNumber\n",
-        "\nfunction_name=Greeting\n",
-    );
+    let name = "\nfunction_name=";
+    let names = ["RandomNumber", "Greeting"].map(|function| format!("{name}{function}\n"));
+    world.edit("provision.sh", &names[0], &names[1]);
     let trigger = r#"{"bindings": [
         {"type": "httpTrigger", "direction": "in", "name": "req", "route": "greeting/{name}"},
         {"type": "http", "direction": "out", "name": "$return"}]}"#;
     world.write("ByName/function.json", trigger);
     let sample = r#"Greeting) options=(--header 'Content-Type: application/json' --data
         '{"name":"Ada"}') answers=Bob ;;"#;
-    world.edit(
-        "provision.sh",
-        "    RandomNumber) ",
-        &format!("{sample}\n    RandomNumber) "),
+    let other = "    RandomNumber) ";
+    world.edit("provision.sh", other, &format!("{sample}\n{other}"));
+    let first = world.run("").fails(
+        r#"Greeting with the key in the header: the answer '{"greeting": "Hello, Ada"}' does not match Bob"#,
     );
-    let outcome = world
-        .run(&[])
-        .fails(r#"Greeting with the key in the header: the answer '{"greeting": "Hello, Ada"}' does not match Bob"#);
     for line in [
         "ByName: the key default is set",
         "Greeting: the key default is set",
@@ -195,44 +183,36 @@ fn another_function_brings_its_own_names() {
         r#"ByName with the key in ?code=: 200, {"greeting": "Hi, 1"}"#,
         "Greeting without a key: 401",
     ] {
-        assert!(outcome.stdout.contains(&format!(" {line}\n")), "{outcome}");
+        first.says(&format!(" {line}\n"));
     }
-    assert!(!outcome.to_string().contains("RandomNumber"), "{outcome}");
+    assert!(!first.to_string().contains("RandomNumber"), "{first}");
 
     world.edit("provision.sh", "answers=Bob", r#"answers='"Hello, Ada"'"#);
-    let second = world.run(&["--update"]).succeeds();
+    let second = world.run("--update").succeeds();
     assert!(second.stdout.starts_with("Greeting in Azure\n"), "{second}");
-    let state = world.azure.state();
+    let mut state = world.azure.state();
     assert_eq!(state.names(GROUP), ["rg-greeting"]);
     assert!(state.names(SITE)[0].starts_with("greeting-"));
     assert!(state.names(STORAGE)[0].starts_with("greeting"));
     // The host lets POST alone through.
-    let calls = state
-        .front_calls
-        .iter()
-        .filter(|call| call.path == "/api/Greeting");
-    assert!(calls.clone().count() >= 4 && calls.clone().all(|call| call.method == "POST"));
+    let calls = state.front_calls.iter();
+    let mut calls = calls.filter(|call| call.path == "/api/Greeting");
+    assert!(calls.clone().count() >= 4 && calls.all(|call| call.method == "POST"));
+    state.front_faults = vec![FrontFault {
+        path: "/admin/",
+        times: 1,
+        ..FrontFault::answering("PUT", Some(400))
+    }];
     drop(state);
     let (_, call) = second.stdout.split_once("can be used without").unwrap();
     let call = call.split("\n\n").nth(1).unwrap();
     let called = world.shell(call).succeeds();
     assert_eq!(called.stdout, r#"{"greeting": "Hello, Ada"}"#);
 
-    world.azure.state().front_faults = vec![FrontFault {
-        method: "PUT",
-        path: "/admin/",
-        key: None,
-        times: 1,
-        status: Some(400),
-    }];
-    let refused = world.run(&[]).fails("(Functions, ByName, Function Keys)");
-    let help = world.run(&["--help"]).succeeds();
-    assert!(help.stdout.contains("the Greeting function app"), "{help}");
-    assert!(
-        help.stdout
-            .contains("PROVISION_RESOURCE_GROUP; rg-greeting)"),
-        "{help}"
-    );
+    let refused = world.run("").fails("(Functions, ByName, Function Keys)");
+    let help = world.run("--help").succeeds();
+    help.says("the Greeting function app");
+    help.says("PROVISION_RESOURCE_GROUP; rg-greeting)");
     for outcome in [second, refused, help] {
         let outcome = outcome.to_string().to_lowercase();
         assert!(!outcome.contains("random"), "{outcome}");
@@ -245,7 +225,7 @@ fn another_function_brings_its_own_names() {
 fn a_long_name_is_cut_to_what_azure_takes() {
     let world = World::new();
     let script = fs::read_to_string(world.path("project/provision.sh")).unwrap();
-    let run = |function: &str, arguments: &[&str]| {
+    let run = |function: &str, arguments: &str| {
         let name = format!("\nfunction_name={function}\n");
         let script = script.replace("\nfunction_name=RandomNumber\n", &name);
         world.write("provision.sh", &script);
@@ -264,7 +244,7 @@ fn a_long_name_is_cut_to_what_azure_takes() {
     let functions = ["HTTPTrigger_2", &long, &format!("{}c", &long[..126])];
     let names = functions.map(|function| {
         // In a group that all are put into.
-        let printed = run(function, &["--resource-group", "shared", "--update"]);
+        let printed = run(function, "--resource-group shared --update");
         let [app, storage] = ["app  ", "account  "].map(|label| after(&printed, label));
         let (words, hash) = app.rsplit_once('-').unwrap();
         let letters = storage.strip_suffix(hash).unwrap();
@@ -276,48 +256,39 @@ fn a_long_name_is_cut_to_what_azure_takes() {
         assert_eq!([words, letters], [&"a".repeat(48), &"a".repeat(14)]);
     }
     assert_ne!(names[1], names[2]);
-    let printed = run(&long, &["--update"]);
+    let printed = run(&long, "--update");
     assert_eq!(after(&printed, "resource group   rg-").len(), 87);
     world.check();
 }
 
-/// Each kind of call of a first run fails once: az irons most of that out, and each run that ends
+/// Each kind of call of a first run fails once: az makes most of that good, and each run that ends
 /// goes on where the one before did. All is as if nothing had happened.
 #[test]
 fn each_call_fails_once() {
     let world = World::new();
     world.azure.state().fail_each = Some(BTreeSet::new());
-    let mut outcomes = Vec::new();
-    while outcomes.len() < 10 {
-        outcomes.push(world.run(&[]));
-        if outcomes.last().unwrap().status == Some(0) {
-            break;
+    let mut ended = Vec::new();
+    let last = loop {
+        let outcome = world.run("");
+        if outcome.status == Some(0) {
+            break outcome;
         }
-    }
-    println!("{} runs", outcomes.len());
-    let last = outcomes.pop().unwrap().succeeds();
-    assert!(
-        outcomes.len() >= 3,
-        "az makes all but {} good",
-        outcomes.len()
-    );
+        ended.push(outcome);
+        assert!(ended.len() < 10, "{}", ended[9]);
+    };
+    assert!(ended.len() >= 3, "only {} runs have ended", ended.len());
     let expected = World::provisioned().azure.state().summary();
     assert_eq!(world.azure.state().summary(), expected, "{last}");
-    world.check_secrets(KEY, &outcomes.iter().collect::<Vec<_>>());
+    world.check_secrets(KEY, &ended.iter().collect::<Vec<_>>());
     world.check();
 }
 
 #[test]
 fn an_interrupted_run_goes_on_where_it_stopped() {
     let world = World::new();
+    let first = "1 (Resource group, storage account, logs)";
     for (method, path, step, plans, apps) in [
-        (
-            "PUT",
-            "/storageAccounts/",
-            "1 (Resource group, storage account, logs)",
-            0,
-            0,
-        ),
+        ("PUT", "/storageAccounts/", first, 0, 0),
         // The plan is left behind.
         ("PUT", "/sites/", "2 (Function app)", 1, 0),
         ("GET", "front /", "3 (Wait for the host)", 1, 1),
@@ -325,24 +296,20 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
         ("PUT", "front /admin/", "5 (Access key)", 1, 1),
         ("GET", "front /api/", "6 (Check)", 1, 1),
     ] {
-        let stopped = world.interrupt_at(method, path, &[]);
+        let stopped = world.interrupt_at(method, path, "");
         assert_eq!(stopped.status, Some(130), "{stopped}");
         let state = world.azure.state();
-        assert_eq!(
-            (state.names(PLAN).len(), state.names(SITE).len()),
-            (plans, apps)
-        );
+        assert_eq!(state.names(PLAN).len(), plans, "{step}");
+        assert_eq!(state.names(SITE).len(), apps, "{step}");
         drop(state);
         stopped
             .fails(&format!("step {step}: stopped"))
             .fails("running it again goes on from there");
     }
-    world.run(&[]).succeeds();
-    let state = world.azure.state();
+    world.run("").succeeds();
     for kind in [PLAN, SITE, CONTAINER, STORAGE, WORKSPACE, COMPONENT] {
-        state.resource(kind);
+        world.azure.state().resource(kind);
     }
-    drop(state);
     world.check();
 }
 
@@ -350,29 +317,24 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
 #[test]
 fn what_takes_azure_long_is_waited_for() {
     let world = World::new();
-    {
-        let mut state = world.azure.state();
-        state.insert("rg-random-number", json!({"location": "westus2"}));
-        let id = format!(
-            "/subscriptions/{}/resourceGroups/rg-random-number",
-            azure::SUBSCRIPTION
-        );
-        state.start_deleting(&id);
-        state.deleting = 3;
-        state.lag.times = 4;
-        state.unavailable.times = 4;
-        // az itself tries four times.
-        state.refusal = Some(Refusal {
-            method: "PUT",
-            path: "/resourcegroups/",
-            recording: "96",
-            message: "Number of requests exceeded the limit. Please try again.",
-            times: 5,
-        });
-    }
-    let asked = world.run(&["--delete", "--yes"]).succeeds();
-    assert!(asked.stdout.contains("is being deleted already"), "{asked}");
-    let first = world.run(&[]).succeeds();
+    let mut state = world.azure.state();
+    state.insert("rg-random-number", json!({"location": "westus2"}));
+    state.start_deleting("rg-random-number");
+    state.deleting = 3;
+    state.lag.times = 4;
+    state.unavailable.times = 4;
+    // az itself tries four times.
+    state.refusal = Some(Refusal {
+        method: "PUT",
+        path: "/resourcegroups/",
+        recording: "96",
+        message: "Number of requests exceeded the limit. Please try again.",
+        times: 5,
+    });
+    drop(state);
+    let asked = world.run("--delete --yes").succeeds();
+    asked.says("is being deleted already");
+    let first = world.run("").succeeds();
     for said in [
         "creating the resource group: Azure takes no more requests for now, trying again\n",
         "publishing: Azure does not find the app yet, trying again\n",
@@ -387,7 +349,7 @@ fn what_takes_azure_long_is_waited_for() {
     state.forget(SITE);
     state.settling = 2;
     drop(state);
-    world.run(&[]).succeeds();
+    world.run("").succeeds();
 
     // Where waiting does not help within the time that is given.
     for (lag, unavailable, reason) in [
@@ -396,10 +358,10 @@ fn what_takes_azure_long_is_waited_for() {
     ] {
         world.azure.state().lag.times = lag;
         world.azure.state().unavailable.times = unavailable;
-        world.run_with(&[("PROVISION_TIMEOUT", "1")], &["--update"]).fails(&format!(
-            "step 2 (Build and publish): func azure functionapp publish failed: {reason}. Run this \
-             again later."
-        ));
+        world
+            .shell("PROVISION_TIMEOUT=1 project/provision.sh --update")
+            .fails("step 2 (Build and publish): func azure functionapp publish failed: ")
+            .fails(&format!(" failed: {reason}. Run this again later."));
     }
     world.check();
 }
@@ -407,73 +369,61 @@ fn what_takes_azure_long_is_waited_for() {
 /// Waiting is of no use: the run ends at once, and says what to do.
 #[test]
 fn what_azure_refuses_ends_the_run() {
-    let world = World::new();
-    world
-        .run(&["--location", "Germany North"])
-        .fails("the location germanynorth does not offer the plan flex; nothing was changed.");
-    assert!(world.azure.state().names(GROUP).is_empty());
-    let no_logs = ["--no-logs"];
-    let consumption = ["--no-logs", "--plan", "consumption"];
-    // The call, the recording that its answer is like, and what is said of it.
-    for (arguments, method, path, recording, message, said) in [
-        (
-            &[][..],
-            "GET",
-            "/resourcegroups/",
-            "98",
+    /// The call and the recording that its answer is like; Azure's message; what the script says.
+    const REFUSALS: [[&str; 4]; 6] = [
+        [
+            "GET /resourcegroups/ 98",
+            "",
             "The access token is invalid.",
             "step 1 (Resource group, storage account, logs): az group show failed: the login has \
              run out: az login.",
-        ),
-        (
-            &[],
-            "PUT",
-            "/resourcegroups/",
-            "95",
+        ],
+        [
+            "PUT /resourcegroups/ 95",
+            "",
             "The client 'a' does not have authorization to perform action 'b'.",
             "creating the resource group failed: you may not do this: ask for the role Contributor.",
-        ),
-        (
-            &[],
-            "PUT",
-            "/workspaces/",
-            "97",
+        ],
+        [
+            "PUT /workspaces/ 97",
+            "",
             "The provided location 'westus2' is not available.",
             "creating the Log Analytics workspace failed: westus2 does not offer this: give another \
              --location.",
-        ),
-        (
-            &no_logs,
-            "PUT",
-            "/storageAccounts/",
-            "94",
+        ],
+        [
+            "PUT /storageAccounts/ 94",
+            "--no-logs",
             "Resource 'a' was disallowed by policy: Microsoft.Authorization says that it is Forbidden.",
             "creating the storage account failed: a policy forbids this: ask its owner for an \
              exemption.",
-        ),
-        (
-            &no_logs,
-            "PUT",
-            "/serverfarms/",
-            "91",
+        ],
+        [
+            "PUT /serverfarms/ 91",
+            "--no-logs",
             "Operation cannot be completed without additional quota. \r\nCurrent Limit: 0",
             "creating the function app failed: no quota is left in westus2: ask for more in the \
              portal, or give another --location.",
-        ),
-        (
-            &consumption,
-            "PUT",
-            "/sites/",
-            "92",
+        ],
+        [
+            "PUT /sites/ 92",
+            "--no-logs --plan consumption",
             "Requested feature is not available in resource group rg-random-number.",
             "rg-random-number can't have the plan consumption in westus2: give another \
              --resource-group.",
-        ),
-    ] {
+        ],
+    ];
+    let world = World::new();
+    world
+        .run("--location 'Germany North'")
+        .fails("the location germanynorth does not offer the plan flex; nothing was changed.");
+    assert!(world.azure.state().names(GROUP).is_empty());
+    for [call, arguments, message, said] in REFUSALS {
+        let call: Vec<_> = call.split(' ').collect();
         world.azure.state().refusal = Some(Refusal {
-            method,
-            path,
-            recording,
+            method: call[0],
+            path: call[1],
+            recording: call[2],
             message,
             times: usize::MAX,
         });
@@ -488,21 +438,20 @@ fn what_azure_refuses_ends_the_run() {
     world.azure.state().refusal = None;
     world.azure.state().taken_names = vec!["takenbyothers", "taken-app"];
     world
-        .run(&["--storage", "takenbyothers", "--no-logs"])
+        .run("--storage takenbyothers --no-logs")
         .fails("takenbyothers is taken: give another name with --storage.");
     world
-        .run(&["--app", "taken-app", "--no-logs"])
+        .run("--app taken-app --no-logs")
         .fails("taken-app is taken: give another name with --app.");
     let plans = world.azure.state().names(PLAN);
     assert!(plans.is_empty(), "az takes its plan back");
 
     // Without logs it goes through in the end.
-    let done = world.run(&no_logs).succeeds();
-    assert!(done.stdout.contains("\nIt has no logs.\n"), "{done}");
-    assert_eq!(world.azure.state().names(COMPONENT).len(), 0);
-    let later = world.run(&[]).succeeds();
-    let said = "it has no logs, and nothing is changed of an app";
-    assert!(later.stdout.contains(said), "{later}");
+    let done = world.run("--no-logs").succeeds();
+    done.says("\nIt has no logs.\n");
+    assert!(world.azure.state().names(COMPONENT).is_empty());
+    let later = world.run("").succeeds();
+    later.says("it has no logs, and nothing is changed of an app");
     world.check();
 }
 
@@ -510,20 +459,19 @@ fn what_azure_refuses_ends_the_run() {
 #[test]
 fn a_build_or_a_publishing_that_fails_ends_the_run() {
     let world = World::provisioned();
-    world.fail_publishing(Some("Error: no such runtime.\n"));
-    let publishing = world.run_with(&WITH_KEY, &["--update"]).fails(
+    world.fail_publishing("Error: no such runtime.\n");
+    let publishing = world.run_with_key("--update").fails(
         "step 2 (Build and publish): func azure functionapp publish failed: Error: no such runtime.",
     );
     // The stand-in for func has the real one's way of failing, which the script has to prevent.
     let func = "func azure functionapp publish any --subscription x --access-token-stdin";
-    let outcome = world.shell(&format!("cd project && {func}"));
-    let said = "worker runtime is not set";
-    assert!(outcome.stdout.contains(said), "{outcome}");
+    let unset = world.shell(&format!("cd project && {func}"));
+    unset.says("worker runtime is not set");
     // What a build that fails has to say comes through, were it all that it knows.
     let build = "#!/bin/sh\nenv\necho 'error: no such target' >&2\nexit 3\n";
     world.write("build.sh", build);
     let build = world
-        .run_with(&WITH_KEY, &["--update"])
+        .run_with_key("--update")
         .fails("step 2 (Build and publish): ./build.sh failed:")
         .fails("error: no such target");
     world.check_secrets(KEY, &[&publishing, &build]);
@@ -533,67 +481,56 @@ fn a_build_or_a_publishing_that_fails_ends_the_run() {
 #[test]
 fn the_logs_are_read_back() {
     let world = World::provisioned();
-    let says = |arguments: &[&str], said: [&str; 2]| {
-        let outcome = world.run(arguments).succeeds();
-        for said in said {
-            assert!(outcome.stdout.contains(said), "{outcome}");
-        }
-    };
-    let stay = "its logs stay: --no-logs is for an app";
-    says(
-        &["--no-logs"],
-        [stay, "Its logs are in Application Insights"],
-    );
+    let first = world.run("--no-logs").succeeds();
+    first.says("its logs stay: --no-logs is for an app");
+    first.says("Its logs are in Application Insights");
     // As if the app had been created by a run without an answer to that.
     world.azure.state().forget(SITE);
     world.azure.state().settings_lost = true;
-    let none = "it has no logs, and nothing is changed";
-    says(&[], [none, "\nIt has no logs.\n"]);
+    let second = world.run("").succeeds();
+    second.says("it has no logs, and nothing is changed");
+    second.says("\nIt has no logs.\n");
     world.check();
 }
 
 #[test]
 fn a_slow_host_is_waited_for() {
     let world = World::provisioned();
-    let again = |method, path, times, status| FrontFault {
-        method,
+    let mut state = world.azure.state();
+    state.starting = 4;
+    state.refusal = Some(Refusal {
+        method: "POST",
+        path: "/host/default/listkeys",
+        recording: "63",
+        // A refusal of the host is not one of Azure.
+        message: "Forbidden",
+        times: 2,
+    });
+    state.without_master_key = 2;
+    state.front_faults = [
+        ("GET", "/", 2, None),
+        ("PUT", "/admin/", 1, Some(404)),
+        ("PUT", "/admin/", 2, Some(503)),
+        ("PUT", "/admin/", 2, None),
+        ("GET", "/api/", 2, Some(503)),
+    ]
+    .map(|(method, path, times, status)| FrontFault {
         path,
-        key: None,
         times,
-        status,
-    };
-    {
-        let mut state = world.azure.state();
-        state.starting = 4;
-        state.refusal = Some(Refusal {
-            method: "POST",
-            path: "/host/default/listkeys",
-            recording: "63",
-            // A refusal of the host is not one of Azure.
-            message: "Forbidden",
-            times: 2,
-        });
-        state.without_master_key = 2;
-        state.front_faults = vec![
-            again("GET", "/", 2, None),
-            again("PUT", "/admin/", 1, Some(404)),
-            again("PUT", "/admin/", 2, Some(503)),
-            again("PUT", "/admin/", 2, None),
-            again("GET", "/api/", 2, Some(503)),
-            FrontFault {
-                method: "GET",
-                path: "/api/",
-                key: Some(KEY.to_owned()),
-                times: 3,
-                status: Some(401),
-            },
-        ];
-    }
-    world.run_with(&WITH_KEY, &[]).succeeds();
+        ..FrontFault::answering(method, status)
+    })
+    .into();
+    state.front_faults.push(FrontFault {
+        path: "/api/",
+        key: KEY,
+        times: 3,
+        ..FrontFault::answering("GET", Some(401))
+    });
+    drop(state);
+    world.run_with_key("").succeeds();
     let state = world.azure.state();
     assert_eq!(state.without_master_key, 0);
-    let left = state.front_faults.iter().filter(|fault| fault.times > 0);
-    assert_eq!(left.count(), 0);
+    assert!(state.front_faults.iter().all(|fault| fault.times == 0));
     drop(state);
     world.check();
 }
@@ -601,53 +538,95 @@ fn a_slow_host_is_waited_for() {
 /// All in one world, for what comes before is the same.
 #[test]
 fn a_host_that_does_not_come_round_ends_the_step() {
+    const WRONG: &str = "xZq3-walk8through";
+
     let world = World::provisioned();
-    let run_for = |timeout, arguments: &[&str], (method, path, key, status)| {
+    for (method, path, key, status, arguments, said) in [
+        (
+            "GET",
+            "/",
+            "",
+            None,
+            "",
+            "step 3 (Wait for the host): the host does not answer after 1 s",
+        ),
+        (
+            "PUT",
+            "/admin/",
+            "",
+            Some(503),
+            "",
+            "step 5 (Access key): the host takes no key after 1 s (last status: 503)",
+        ),
+        (
+            "PUT",
+            "/admin/",
+            "",
+            Some(400),
+            "",
+            "refuses this value for the key default (status 400)",
+        ),
+        (
+            "PUT",
+            "/admin/",
+            "",
+            Some(401),
+            "",
+            "refuses the master key (status 401)",
+        ),
+        (
+            "GET",
+            "/api/",
+            KEY,
+            Some(401),
+            "",
+            "The host has not taken the key up",
+        ),
+        // The key is set now, and an update tells as much about the last step.
+        (
+            "GET",
+            "/api/",
+            WRONG,
+            Some(200),
+            "--update",
+            "RandomNumber with a wrong key: the answer has status 200, not 401",
+        ),
+    ] {
         world.azure.state().front_faults = vec![FrontFault {
-            method,
             path,
-            key: Some(key).filter(|key: &String| !key.is_empty()),
-            times: usize::MAX,
-            status,
+            key,
+            ..FrontFault::answering(method, status)
         }];
-        let variables = [("PROVISION_TIMEOUT", timeout), WITH_KEY[0]];
-        let outcome = world.run_with(&variables, arguments);
+        let variables = format!("PROVISION_TIMEOUT=1 PROVISION_KEY_VALUE={KEY}");
+        let line = format!("{variables} project/provision.sh {arguments}");
+        let outcome = world.shell(&line).fails(said);
         world.check_secrets(KEY, &[&outcome]);
-        outcome
-    };
-    let any = String::new;
-    let key = || KEY.to_owned();
-    run_for("1", &[], ("GET", "/", any(), None))
-        .fails("step 3 (Wait for the host): the host does not answer after 1 s");
-    run_for("1", &[], ("PUT", "/admin/", any(), Some(503)))
-        .fails("step 5 (Access key): the host takes no key after 1 s (last status: 503)");
-    run_for("1", &[], ("PUT", "/admin/", any(), Some(400)))
-        .fails("refuses this value for the key default (status 400)");
-    run_for("1", &[], ("PUT", "/admin/", any(), Some(401)))
-        .fails("refuses the master key (status 401)");
-    run_for("1", &[], ("GET", "/api/", key(), Some(401)))
-        .fails("The host has not taken the key up");
-    // The key is set now, and an update tells as much about the last step.
-    let wrong = format!("x{KEY}");
-    run_for("1", &["--update"], ("GET", "/api/", wrong, Some(200)))
-        .fails("RandomNumber with a wrong key: the answer has status 200, not 401");
+    }
 
     // A key that is refused for good is not tried for as long as Azure is waited for.
-    world.azure.state().front_calls.clear();
-    run_for("99999", &["--update"], ("GET", "/api/", key(), Some(401))).fails(
-        "step 3 (Check): RandomNumber with the key in the header: the answer has status 401",
-    );
-    let state = world.azure.state();
+    let mut state = world.azure.state();
+    state.front_calls.clear();
+    state.front_faults = vec![FrontFault {
+        path: "/api/",
+        key: KEY,
+        ..FrontFault::answering("GET", Some(401))
+    }];
+    drop(state);
+    world
+        .shell("PROVISION_TIMEOUT=99999 project/provision.sh --update")
+        .fails(
+            "step 3 (Check): RandomNumber with the key in the header: the answer has status 401",
+        );
+    let mut state = world.azure.state();
     let refused = state.front_calls.iter();
     let refused = refused.filter(|call| call.path.starts_with("/api/"));
     // Besides, one call each without a key and with a wrong one.
     assert_eq!(refused.count(), 2 + 24);
+    state.front_faults.clear();
+    state.without_master_key = usize::MAX;
     drop(state);
-
-    world.azure.state().front_faults.clear();
-    world.azure.state().without_master_key = usize::MAX;
     world
-        .run_with(&[("PROVISION_TIMEOUT", "1")], &[])
+        .shell("PROVISION_TIMEOUT=1 project/provision.sh")
         .fails("step 5 (Access key): the host takes no key after 1 s (last status: none)");
     world.check();
 }
@@ -656,7 +635,16 @@ fn a_host_that_does_not_come_round_ends_the_step() {
 #[test]
 fn a_host_that_may_not_be_asked_after_is_not_waited_for() {
     let world = World::provisioned();
-    let refuse = |path| {
+    for (path, said) in [
+        (
+            "/config/appsettings/list",
+            "step 2 (Function app): reading the settings of the app failed: you may not do this",
+        ),
+        (
+            "/host/default/listkeys",
+            "step 5 (Access key): asking for the master key failed: you may not do this",
+        ),
+    ] {
         world.azure.state().refusal = Some(Refusal {
             method: "POST",
             path,
@@ -664,35 +652,29 @@ fn a_host_that_may_not_be_asked_after_is_not_waited_for() {
             message: "The client 'a' does not have authorization to perform action 'b'.",
             times: 1,
         });
-        world.run(&[])
-    };
-    refuse("/config/appsettings/list")
-        .fails("step 2 (Function app): reading the settings of the app failed: you may not");
-    refuse("/host/default/listkeys")
-        .fails("step 5 (Access key): asking for the master key failed: you may not do this");
+        world.run("").fails(said);
+    }
     world.check();
 }
 
 #[test]
 fn an_app_of_somebody_else_is_left_alone() {
     let world = World::new();
-    {
-        let mut state = world.azure.state();
-        state.insert("shared", json!({"location": "westus2"}));
-        state.insert(
-            "shared/providers/Microsoft.Web/sites/theirs",
-            json!({"location": "westus2", "properties": {
-                "sku": "FlexConsumption", "serverFarmId": "/x", "state": "Running",
-                "defaultHostName": "localhost:1"}}),
-        );
-    }
+    let mut state = world.azure.state();
+    state.insert("shared", json!({"location": "westus2"}));
+    state.insert(
+        "shared/providers/Microsoft.Web/sites/theirs",
+        json!({"location": "westus2", "properties": {"sku": "FlexConsumption",
+            "serverFarmId": "/x", "state": "Running", "defaultHostName": "localhost:1"}}),
+    );
+    drop(state);
     for option in ["--yes", "--update"] {
         world
-            .run(&["--resource-group", "shared", "--app", "theirs", option])
+            .run(&format!("--resource-group shared --app theirs {option}"))
             .fails("function app theirs is there, but was not created by this script");
     }
     world
-        .run(&["--resource-group", "shared", "--update"])
+        .run("--resource-group shared --update")
         .fails("step 1 (Function app): there is no function app random-number-");
     assert_eq!(world.times_published(), 0);
     world.check();
@@ -700,16 +682,13 @@ fn an_app_of_somebody_else_is_left_alone() {
 
 #[test]
 fn all_that_is_missing_is_named_at_once() {
+    let not_ready = "not ready; nothing was changed";
     for tool in ["az", "func", "curl", "cargo"] {
         let world = World::new();
         world.remove_tool(tool);
-        let outcome = world.run(&[]).fails("not ready; nothing was changed");
-        assert!(outcome.stderr.contains(&format!("  - {tool}")), "{outcome}");
-        assert_eq!(
-            outcome.stderr.matches("mend it with: ").count(),
-            1,
-            "{outcome}"
-        );
+        let outcome = world.run("").fails(not_ready).fails(&format!("  - {tool}"));
+        let remedies = outcome.stderr.matches("mend it with: ");
+        assert_eq!(remedies.count(), 1, "{outcome}");
         assert!(world.azure.state().calls.is_empty());
         world.check();
     }
@@ -717,12 +696,12 @@ fn all_that_is_missing_is_named_at_once() {
     let world = World::signed_out();
     world.remove_tool("curl");
     world.install_tool("func", "echo 4.0.6820");
-    let outcome = world
-        .run(&[])
+    world
+        .run("")
         .fails("func 4.0.6821 or newer (this one says: 4.0.6820)")
-        .fails("npm install --global azure-functions-core-tools@4");
-    assert!(outcome.stderr.contains("az login"), "{outcome}");
-    assert!(outcome.stderr.contains("  - curl"), "{outcome}");
+        .fails("npm install --global azure-functions-core-tools@4")
+        .fails("az login")
+        .fails("  - curl");
     // By number, and only the last line.
     for (version, is_refused) in [
         ("3.99.99999", true),
@@ -732,88 +711,86 @@ fn all_that_is_missing_is_named_at_once() {
         ("10.0.0", false),
     ] {
         world.install_tool("func", &format!("echo 9.9.9; echo {version}"));
-        let outcome = world.run(&[]).fails("not ready; nothing was changed");
+        let outcome = world.run("").fails(not_ready);
         assert_eq!(outcome.stderr.contains("  - func"), is_refused, "{outcome}");
     }
     world.check();
 
     let world = World::new();
     world
-        .run(&["--subscription", "nobody's"])
+        .run(r#"--subscription "nobody's""#)
         .fails("the subscription 'nobody's'");
-    assert_eq!(world.azure.state().names(GROUP).len(), 0);
+    assert!(world.azure.state().names(GROUP).is_empty());
     world.check();
 }
 
 #[test]
 fn what_azure_would_refuse_is_refused_first() {
     let world = World::new();
-    let long = "a".repeat(91);
     for (arguments, rule) in [
+        ("--storage No-Good", "3 to 24 lower-case letters and digits"),
+        ("--storage ab", "3 to 24 lower-case letters and digits"),
+        ("--app -app", "2 to 60 letters, digits and hyphens"),
+        ("--app app-", "2 to 60 letters, digits and hyphens"),
+        ("--app a", "2 to 60 letters, digits and hyphens"),
+        ("--resource-group group.", "no period at the end"),
+        (&format!("--resource-group {:a>91}", ""), "1 to 90 letters"),
+        ("--key-name _master", "1 to 127 letters, digits and hyphens"),
+        ("--key-name a/b", "1 to 127 letters, digits and hyphens"),
+        ("--plan premium", "give flex or consumption"),
+        ("--location 'west;us'", "az account list-locations"),
         (
-            ["--storage", "No-Good"],
-            "3 to 24 lower-case letters and digits",
-        ),
-        (["--storage", "ab"], "3 to 24 lower-case letters and digits"),
-        (["--app", "-app"], "2 to 60 letters, digits and hyphens"),
-        (["--app", "app-"], "2 to 60 letters, digits and hyphens"),
-        (["--app", "a"], "2 to 60 letters, digits and hyphens"),
-        (["--resource-group", "group."], "no period at the end"),
-        (["--resource-group", &long], "1 to 90 letters"),
-        (
-            ["--key-name", "_master"],
-            "1 to 127 letters, digits and hyphens",
-        ),
-        (
-            ["--key-name", "a/b"],
-            "1 to 127 letters, digits and hyphens",
-        ),
-        (["--plan", "premium"], "give flex or consumption"),
-        (["--location", "west;us"], "az account list-locations"),
-        (
-            ["--key-file", "missing"],
+            "--key-file missing",
             "--key-file 'missing' can't be read: give a file with the access key's value, or -",
         ),
+        ("--key-file project", "--key-file 'project' can't be read"),
+        ("--key-file ''", "--key-file '' can't be read"),
         (
-            ["--key-file", "project"],
-            "--key-file 'project' can't be read",
-        ),
-        (["--key-file", ""], "--key-file '' can't be read"),
-        (
-            ["--key-file", "-"],
+            "--key-file -",
             "--key-file '-' is empty: give the access key's value",
         ),
     ] {
-        let outcome = world.run(&arguments).fails(rule);
-        assert_eq!(outcome.status, Some(2), "{outcome}");
-        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
+        world.run(arguments).fails(rule).is_a_line_and_status_2();
     }
     world
-        .run_with(&[("PROVISION_KEY_VALUE", "")], &[])
-        .fails("PROVISION_KEY_VALUE is empty: give the access key's value, or leave it out");
-    let outcome = world
         .shell("dash project/provision.sh")
-        .fails("provision.sh: run it with bash: ./provision.sh\n");
-    assert_eq!(outcome.status, Some(2), "{outcome}");
-    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome}");
-    world
-        .run(&["--nonsense"])
-        .fails("unknown option '--nonsense'");
-    world.run(&["--app"]).fails("--app needs a value");
-    for value in [" a", "a ", "a\nb", "a\tb", "é", "a\u{7f}"] {
-        world
-            .run_with(&[("PROVISION_KEY_VALUE", value)], &[])
-            .fails("give printable ASCII characters, with no line break");
+        .fails("provision.sh: run it with bash: ./provision.sh\n")
+        .is_a_line_and_status_2();
+    world.run("--nonsense").fails("unknown option '--nonsense'");
+    world.run("--app").fails("--app needs a value");
+    for (value, rule) in [
+        (
+            "",
+            "PROVISION_KEY_VALUE is empty: give the access key's value, or leave it out",
+        ),
+        (" a", "give printable ASCII characters, with no line break"),
+        ("a ", "give printable ASCII characters, with no line break"),
+        (
+            "a\nb",
+            "give printable ASCII characters, with no line break",
+        ),
+        (
+            "a\tb",
+            "give printable ASCII characters, with no line break",
+        ),
+        ("é", "give printable ASCII characters, with no line break"),
+        (
+            "a\u{7f}",
+            "give printable ASCII characters, with no line break",
+        ),
+    ] {
+        let line = format!("PROVISION_KEY_VALUE='{value}' project/provision.sh");
+        world.shell(&line).fails(rule);
     }
-    let help = world.run(&["--help"]).succeeds();
-    assert!(help.stdout.contains("--dry-run"), "{help}");
+    world.run("--help").succeeds().says("--dry-run");
     assert!(world.azure.state().calls.is_empty());
     world.check();
 }
 
 #[test]
 fn odd_key_values() {
-    // Those of the script that can have a secret in them.
+    // Those of the script that can have a secret in them. A variable that is exported already stays
+    // so when a script sets it.
     const VARIABLES: [&str; 5] = ["answer", "http_body", "key_value", "master_key", "token"];
 
     let world = World::provisioned();
@@ -824,37 +801,14 @@ fn odd_key_values() {
         "@/etc/passwd",
     ];
     fs::write(world.path("key"), format!("{}\n", values[0])).unwrap();
-    let file = world.path("key");
-    let first = world
-        .run(&["--key-file", file.to_str().unwrap()])
-        .succeeds();
-    fs::remove_file(file).unwrap();
-
-    let mut command = world.provision(&["--key-file", "-", "--key-name", "second"]);
-    let mut script = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    script
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(values[1].as_bytes())
-        .unwrap();
-    let second = Outcome::from(script.wait_with_output().unwrap()).succeeds();
-
-    let mut command = world.provision(&[]);
-    // A variable that is exported already stays so when a script sets it.
-    for name in VARIABLES {
-        command.env(name, "x");
-    }
-    let output = command
-        .env("PROVISION_KEY_VALUE", values[2])
-        .output()
-        .unwrap();
-    let third = Outcome::from(output).succeeds();
+    let first = world.run("--key-file key").succeeds();
+    fs::write(world.path("key"), values[1]).unwrap();
+    let second = world.run("--key-file - --key-name second <key").succeeds();
+    fs::remove_file(world.path("key")).unwrap();
+    let mut command = world.command("project/provision.sh");
+    command.envs(VARIABLES.map(|name| (name, "x")));
+    let output = command.env("PROVISION_KEY_VALUE", values[2]).output();
+    let third = Outcome::from(output.unwrap()).succeeds();
 
     for value in values {
         world.check_secrets(value, &[&first, &second, &third]);
@@ -862,10 +816,7 @@ fn odd_key_values() {
     for (name, record) in world.records() {
         for variable in VARIABLES {
             let exported = format!("\n{variable}=");
-            assert!(
-                !record.contains(&exported),
-                "{variable} is there for {name}"
-            );
+            assert!(!record.contains(&exported), "{variable} for {name}");
         }
     }
     world.check();
@@ -874,100 +825,92 @@ fn odd_key_values() {
 #[test]
 fn delete_removes_what_was_made() {
     let nothing = World::new();
-    let outcome = nothing.run(&["--delete", "--yes"]).succeeds();
-    assert!(outcome.stdout.contains("Nothing to delete"), "{outcome}");
+    let outcome = nothing.run("--delete --yes").succeeds();
+    outcome.says("Nothing to delete");
 
     let world = World::provisioned();
     let before = world.azure.state().summary();
-    let outcome = world.run(&["--delete", "--dry-run"]).succeeds();
-    assert!(outcome.stdout.contains("az group delete"), "{outcome}");
+    let outcome = world.run("--delete --dry-run").succeeds();
+    outcome.says("az group delete");
     assert_eq!(world.azure.state().summary(), before);
     world
-        .run(&["--delete"])
+        .run("--delete")
         .fails("there is no terminal to ask on");
-    let refused = world.on_terminal(&["--delete"], "n\n").succeeds();
-    assert!(refused.stdout.contains("Nothing was deleted"), "{refused}");
-    assert!(refused.stdout.contains("Microsoft.Web/sites"), "{refused}");
-    assert_eq!(world.azure.state().names(SITE).len(), 1);
+    let refused = world.on_terminal("--delete", "n\n").succeeds();
+    refused.says("Nothing was deleted");
+    refused.says("Microsoft.Web/sites");
+    assert_eq!(world.azure.state().summary(), before);
 
     world
         .interrupt_at(
             "DELETE",
             "/resourcegroups/rg-random-number",
-            &["--delete", "--yes"],
+            "--delete --yes",
         )
         .fails("provision.sh: stopped.")
         .fails("running it again goes on from there");
-    world.on_terminal(&["--delete"], "y\n").succeeds();
+    world.on_terminal("--delete", "y\n").succeeds();
     assert!(world.azure.state().summary().is_empty());
 
     // The name of the workspace is free again.
-    world.run(&[]).succeeds();
+    world.run("").succeeds();
     world.check();
 }
 
 #[test]
 fn delete_leaves_a_group_of_others() {
     let world = World::new();
-    {
-        let mut state = world.azure.state();
-        state.insert("shared", json!({"location": "northeurope"}));
-        state.insert(
-            "shared/providers/Microsoft.Web/serverfarms/ASP-shared-1234",
-            json!({"location": "westus2", "sku": {"tier": "FlexConsumption"}, "properties": {}}),
-        );
-        state.insert(
-            "shared/providers/Microsoft.Storage/storageAccounts/theirs",
-            json!({"location": "westus2", "sku": {"name": "Standard_LRS"}, "properties": {
-                "primaryEndpoints": {"blob": "https://theirs.blob.core.windows.net/",
-                    "queue": "https://q/", "table": "https://t/"}}}),
-        );
-    }
-    let before = world.azure.state().summary();
+    let mut state = world.azure.state();
+    state.insert("shared", json!({"location": "northeurope"}));
+    state.insert(
+        "shared/providers/Microsoft.Web/serverfarms/ASP-shared-1234",
+        json!({"location": "westus2", "sku": {"tier": "FlexConsumption"}, "properties": {}}),
+    );
+    state.insert(
+        "shared/providers/Microsoft.Storage/storageAccounts/theirs",
+        json!({"location": "westus2", "sku": {"name": "Standard_LRS"}, "properties": {
+            "primaryEndpoints": {"blob": "https://theirs.blob.core.windows.net/",
+                "queue": "https://q/", "table": "https://t/"}}}),
+    );
+    let before = state.summary();
+    drop(state);
     // What it does not delete, for it may be somebody else's, it names.
-    let stopped = world.interrupt_at("PUT", "/sites/", &["--resource-group", "shared"]);
+    let stopped = world.interrupt_at("PUT", "/sites/", "--resource-group shared");
     let (_, list) = stopped
         .stderr
         .split_once("this lists such plans: ")
         .unwrap();
-    let listed = world
-        .shell(&format!("{} --output tsv", list.trim()))
-        .succeeds();
-    assert_eq!(listed.stdout.lines().count(), 2, "{listed}");
-    let left = listed
-        .stdout
-        .lines()
-        .find(|name| *name != "ASP-shared-1234")
-        .unwrap();
-    let id = format!("shared/providers/Microsoft.Web/serverfarms/{left}");
+    let listed = world.shell(&format!("{} --output tsv", list.trim()));
+    let listed = listed.succeeds().stdout;
+    let mut left = listed.lines().filter(|name| *name != "ASP-shared-1234");
+    let id = format!(
+        "shared/providers/Microsoft.Web/serverfarms/{}",
+        left.next().unwrap()
+    );
+    assert_eq!((left.next(), listed.lines().count()), (None, 2));
     world.azure.state().take_away(&id);
-    world.run(&["--resource-group", "Shared"]).succeeds();
+    world.run("--resource-group Shared").succeeds();
     assert_eq!(world.azure.state().names(STORAGE).len(), 2);
 
-    let outcome = world
-        .run(&["--resource-group", "shared", "--delete", "--yes"])
-        .succeeds();
-    let left = "left: Application Insights Smart Detection, which Azure makes for all components";
-    assert!(outcome.stdout.contains(left), "{outcome}");
-    let action_group = "shared/providers/microsoft.insights/actiongroups/\
-                        Application Insights Smart Detection";
-    world.azure.state().take_away(action_group);
+    let delete = "--resource-group shared --delete --yes";
+    let outcome = world.run(delete).succeeds();
+    let shared = "Application Insights Smart Detection";
+    outcome.says(&format!(
+        "left: {shared}, which Azure makes for all components"
+    ));
+    let id = format!("shared/providers/microsoft.insights/actiongroups/{shared}");
+    world.azure.state().take_away(&id);
     assert_eq!(world.azure.state().summary(), before);
-    let outcome = world
-        .run(&["--resource-group", "shared", "--delete", "--yes"])
-        .succeeds();
-    assert!(outcome.stdout.contains("Nothing to delete"), "{outcome}");
+    world.run(delete).succeeds().says("Nothing to delete");
 
     // Nor is their storage account deleted if it was used, here until the app was refused.
     world.azure.state().taken_names = vec!["taken-app"];
-    let theirs = ["--resource-group", "shared", "--storage", "theirs"];
-    let options = ["--no-logs", "--app", "taken-app"];
+    let theirs = "--resource-group shared --storage theirs --app taken-app";
     world
-        .run(&[&theirs[..], &options].concat())
+        .run(&format!("{theirs} --no-logs"))
         .fails("taken-app is taken");
     assert_eq!(world.azure.state().names(CONTAINER).len(), 1);
-    let options = ["--delete", "--yes", "--app", "taken-app"];
-    world.run(&[&theirs[..], &options].concat()).succeeds();
+    world.run(&format!("{theirs} --delete --yes")).succeeds();
     assert_eq!(world.azure.state().summary(), before);
     world.check();
 }
@@ -975,35 +918,26 @@ fn delete_leaves_a_group_of_others() {
 #[test]
 fn consumption_plan() {
     let world = World::new();
-    let arguments = ["--plan", "consumption", "--location", "North Europe"];
-    world.run(&arguments).succeeds();
-    let first = world.azure.state().summary();
-    assert_eq!(world.azure.state().resource(PLAN)["sku"]["tier"], "Dynamic");
-    assert_eq!(
-        world.azure.state().resource(SITE)["properties"]["httpsOnly"],
-        true
-    );
-    let outcome = world
-        .run(&[&arguments[..], &["--dry-run"]].concat())
-        .succeeds();
-    assert!(!outcome.stdout.contains("stays on its plan"), "{outcome}");
-    world.run(&["--update"]).succeeds();
+    let arguments = "--plan consumption --location 'North Europe'";
+    world.run(arguments).succeeds();
+    let state = world.azure.state();
+    let first = state.summary();
+    assert_eq!(state.resource(PLAN)["sku"]["tier"], "Dynamic");
+    assert_eq!(state.resource(SITE)["properties"]["httpsOnly"], true);
+    drop(state);
+    let same = world.run(&format!("{arguments} --dry-run")).succeeds();
+    assert!(!same.stdout.contains("stays on its plan"), "{same}");
+    world.run("--update").succeeds();
     assert_eq!(world.azure.state().summary(), first);
-    let outcome = world.run(&["--plan", "flex", "--dry-run"]).succeeds();
-    assert!(
-        outcome
-            .stdout
-            .contains("stays on its plan, which is not flex"),
-        "{outcome}"
-    );
+    let other = world.run("--plan flex --dry-run").succeeds();
+    other.says("stays on its plan, which is not flex");
     world.check();
 }
 
 /// Who has tried the function with `cargo start` finds the same key in Azure.
 #[test]
 fn the_default_key_is_that_of_dev_host() {
-    let script =
-        fs::read_to_string(format!("{}/provision.sh", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let script = include_str!("../../provision.sh");
     let line = format!("default_key_value={}", dev_host::WALKTHROUGH_KEY);
     assert!(script.lines().any(|other| other == line), "no {line}");
 }
@@ -1011,16 +945,11 @@ fn the_default_key_is_that_of_dev_host() {
 #[test]
 fn control_characters_are_for_terminals() {
     let world = World::provisioned();
-    let plain = world.run(&["--update"]).succeeds();
-    assert!(!plain.stdout.contains(['\r', '\x1b']), "{plain}");
-    assert!(!plain.stderr.contains(['\r', '\x1b']), "{plain}");
-
-    let terminal = world.on_terminal(&["--update"], "").succeeds();
-    assert!(
-        terminal.stdout.contains("\r\x1b[K      publishing … "),
-        "{terminal}"
-    );
-    assert!(terminal.stdout.contains("[3/3] Check"), "{terminal}");
+    let plain = world.run("--update").succeeds().to_string();
+    assert!(!plain.contains(['\r', '\x1b']), "{plain}");
+    let terminal = world.on_terminal("--update", "").succeeds();
+    terminal.says("\r\x1b[K      publishing … ");
+    terminal.says("[3/3] Check");
     world.check();
 }
 
@@ -1032,23 +961,21 @@ fn shown() {
     world.sleep_for_real();
     world.azure.state().lag.time = Duration::from_secs(20);
     world.azure.state().unavailable.time = Duration::from_secs(40);
-    let consumption = ["--plan", "consumption"];
-    let calls: [&[&str]; 9] = [
-        &["--dry-run"],
-        &[],
-        &[],
-        &["--update"],
-        &["--dry-run"],
-        &["--delete", "--yes"],
-        &consumption,
-        &["--delete", "--dry-run"],
-        &["--delete", "--yes"],
-    ];
-    for arguments in calls {
+    for arguments in [
+        "--dry-run",
+        "",
+        "",
+        "--update",
+        "--dry-run",
+        "--delete --yes",
+        "--plan consumption",
+        "--delete --dry-run",
+        "--delete --yes",
+    ] {
         let before = world.started("az").len();
         let outcome = world.run(arguments).succeeds();
         let started = world.started("az").len() - before;
-        println!("$ ./provision.sh {}", arguments.join(" "));
+        println!("$ ./provision.sh {arguments}");
         println!("{}{}({started} az)\n", outcome.stdout, outcome.stderr);
     }
 }

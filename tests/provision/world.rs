@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use test_support::{checkout, core_tools};
 
 use crate::{
+    KEY,
     azure::{Azure, CONNECTION_STRING, MASTER_KEY, STORAGE_KEY, TOKEN},
     http::{Reply, Request, Server, tls},
 };
@@ -26,7 +27,7 @@ use crate::{
 /// The version of the Azure CLI that the stand-in for Azure was written for.
 const AZURE_CLI: &str = "2.91.0";
 
-/// All that the script may call, beside `az` and `func`.
+/// All that the script may call, beside `az`, `func` and `bash`.
 const TOOLS: [&str; 17] = [
     "cargo",
     "cat",
@@ -85,6 +86,18 @@ impl Outcome {
         assert!(self.stderr.contains(with), "no {with:?} in: {self}");
         self
     }
+
+    /// On standard output.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        assert!(self.stdout.contains(text), "no {text:?} in: {self}");
+    }
+
+    #[track_caller]
+    pub fn is_a_line_and_status_2(&self) {
+        assert_eq!(self.status, Some(2), "{self}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self}");
+    }
 }
 
 impl std::fmt::Display for Outcome {
@@ -128,7 +141,7 @@ impl World {
         static DONE: OnceLock<Arc<Azure>> = OnceLock::new();
         let done = DONE.get_or_init(|| {
             let world = Self::new();
-            world.run(&[]).succeeds();
+            world.run("").succeeds();
             Arc::clone(&world.azure)
         });
         let world = Self::new();
@@ -201,23 +214,21 @@ impl World {
         fs::remove_file(self.path("bin").join(name)).unwrap();
     }
 
-    /// The script with these arguments, ready to be run.
-    pub fn provision(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.path("project/provision.sh"));
-        command.args(arguments);
-        self.in_this_world(&mut command);
-        command
+    /// A line of shell.
+    pub fn shell(&self, line: &str) -> Outcome {
+        self.command(line).output().unwrap().into()
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Outcome {
-        self.run_with(&[], arguments)
+    /// The script with these arguments, as they are typed.
+    pub fn run(&self, arguments: &str) -> Outcome {
+        self.shell(&format!("project/provision.sh {arguments}"))
     }
 
-    /// The same, with these variables in its environment.
-    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Outcome {
-        let mut command = self.provision(arguments);
-        let command = command.envs(variables.iter().copied());
-        command.output().unwrap().into()
+    /// The same, with the access key of the tests.
+    pub fn run_with_key(&self, arguments: &str) -> Outcome {
+        self.shell(&format!(
+            "PROVISION_KEY_VALUE={KEY} project/provision.sh {arguments}"
+        ))
     }
 
     /// Runs the script until a call of this kind is held, and stops it as a terminal does on
@@ -226,17 +237,13 @@ impl World {
         &self,
         method: &'static str,
         path: &'static str,
-        arguments: &[&str],
+        arguments: &str,
     ) -> Outcome {
         self.azure.hold(method, path);
         // A job in the background of a script has been told to ignore that signal, and so would bash.
-        let mut script = Command::new(find("env"));
-        script
-            .arg("--default-signal=INT")
-            .arg(self.path("project/provision.sh"));
-        self.in_this_world(&mut script);
-        let script = script
-            .args(arguments)
+        let line = format!("exec env --default-signal=INT project/provision.sh {arguments}");
+        let script = self
+            .command(&line)
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -249,6 +256,25 @@ impl World {
         let outcome = script.wait_with_output().unwrap().into();
         self.azure.release();
         outcome
+    }
+
+    /// The script with a terminal at both ends, on which this is typed.
+    pub fn on_terminal(&self, arguments: &str, typed: &str) -> Outcome {
+        let script = format!("project/provision.sh {arguments}");
+        let line = format!("exec script --quiet --return --command '{script}' /dev/null");
+        let mut terminal = self
+            .command(&line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Kept open until the end: a terminal doesn't hang up after what has been typed.
+        let mut keyboard = terminal.stdin.take().unwrap();
+        keyboard.write_all(typed.as_bytes()).unwrap();
+        let output = terminal.wait_with_output().unwrap();
+        drop(keyboard);
+        output.into()
     }
 
     /// Puts another function in the place of RandomNumber, which takes POST alone.
@@ -278,37 +304,12 @@ impl World {
         fs::write(file, content.replace(from, to)).unwrap();
     }
 
-    /// A line of shell.
-    pub fn shell(&self, line: &str) -> Outcome {
-        let mut command = Command::new("sh");
-        self.in_this_world(&mut command);
-        command.args(["-c", line]).output().unwrap().into()
-    }
-
-    /// The script with a terminal at both ends, on which this is typed.
-    pub fn on_terminal(&self, arguments: &[&str], typed: &str) -> Outcome {
-        let line = format!("project/provision.sh {}", arguments.join(" "));
-        let mut command = Command::new(find("script"));
-        self.in_this_world(&mut command);
-        let mut terminal = command
-            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Kept open until the end: a terminal doesn't hang up after what has been typed.
-        let mut keyboard = terminal.stdin.take().unwrap();
-        keyboard.write_all(typed.as_bytes()).unwrap();
-        let output = terminal.wait_with_output().unwrap();
-        drop(keyboard);
-        output.into()
-    }
-
-    /// Nothing of the environment that the tests run in gets through.
-    pub fn in_this_world(&self, command: &mut Command) {
+    /// A line of shell, of which nothing of the environment that the tests run in gets through.
+    pub fn command(&self, line: &str) -> Command {
         let proxy = format!("http://127.0.0.1:{}", self.proxy.port());
+        let mut command = Command::new("sh");
         command
+            .args(["-c", line])
             .env_clear()
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -331,13 +332,14 @@ impl World {
             .env("http_proxy", &proxy)
             .env("NO_PROXY", "127.0.0.1,localhost")
             .env("no_proxy", "127.0.0.1,localhost");
+        command
     }
 
     /// Each tool is a small script that notes its arguments and its environment down and then
     /// becomes the real one. There is nothing else on the PATH.
     fn install_tools(&self) {
-        for shell in ["bash", "dash", "sh"] {
-            symlink(find(shell), self.path("bin").join(shell)).unwrap();
+        for tool in ["bash", "dash", "env", "script", "sh"] {
+            symlink(find(tool), self.path("bin").join(tool)).unwrap();
         }
         for name in TOOLS {
             let real = match name {
@@ -393,8 +395,8 @@ impl World {
     }
 
     /// `func azure functionapp publish` fails with this message.
-    pub fn fail_publishing(&self, message: Option<&'static str>) {
-        self.hosts.lock().unwrap().failure = message;
+    pub fn fail_publishing(&self, message: &'static str) {
+        self.hosts.lock().unwrap().failure = Some(message);
     }
 
     pub fn times_published(&self) -> usize {
@@ -616,30 +618,25 @@ fn signed_in() -> &'static [(PathBuf, Vec<u8>)] {
     static SIGNED_IN: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
     SIGNED_IN.get_or_init(|| {
         let world = World::signed_out();
-        let mut login = Command::new(world.path("bin/az"));
-        world.in_this_world(&mut login);
-        let login = Outcome::from(login.args(["login", "--identity"]).output().unwrap());
-        login.succeeds();
+        world.shell("az login --identity").succeeds();
         world.check();
         // Where Azure is found differs from world to world.
         fs::remove_file(world.path("azure/cloudEndpoints.json")).unwrap();
-        let mut files = Vec::new();
-        read_all(&world.path("azure"), Path::new(""), &mut files);
-        files
+        read_all(&world.path("azure"), Path::new(""))
     })
 }
 
 /// All files below a folder, by their paths in it.
-fn read_all(folder: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
-    for entry in fs::read_dir(folder.join(below)).unwrap() {
-        let entry = entry.unwrap();
+fn read_all(folder: &Path, below: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(folder.join(below)).unwrap();
+    let files = entries.map(|entry| entry.unwrap()).flat_map(|entry| {
         let name = below.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            read_all(folder, &name, files);
-        } else {
-            files.push((name, fs::read(entry.path()).unwrap()));
+            return read_all(folder, &name);
         }
-    }
+        vec![(name, fs::read(entry.path()).unwrap())]
+    });
+    files.collect()
 }
 
 /// The command of the pinned Azure CLI: the one on the PATH if it is that version, else one that is
