@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -67,21 +67,15 @@ impl Reply {
     }
 
     pub fn json(status: u16, body: &Value) -> Self {
-        Self::Answer {
-            status,
-            headers: vec![("Content-Type", "application/json".to_owned())],
-            body: body.to_string().into_bytes(),
-            like: None,
-        }
+        Self::text(status, &body.to_string()).with("Content-Type", "application/json")
     }
 
-    pub fn text(status: u16, body: &str) -> Self {
-        Self::Answer {
-            status,
-            headers: Vec::new(),
-            body: body.as_bytes().to_vec(),
-            like: None,
+    pub fn text(status: u16, text: &str) -> Self {
+        let mut reply = Self::status(status);
+        if let Self::Answer { body, .. } = &mut reply {
+            *body = text.as_bytes().to_vec();
         }
+        reply
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -150,26 +144,7 @@ impl Drop for Server {
     }
 }
 
-trait Stream: Read + Write {
-    /// Tells the client that nothing more will come.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
-impl Stream for TcpStream {
-    fn finish(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
-impl Stream for StreamOwned<ServerConnection, TcpStream> {
-    fn finish(&mut self) -> io::Result<()> {
-        self.conn.send_close_notify();
-        self.flush()?;
-        self.sock.shutdown(Shutdown::Write)
-    }
-}
-
-fn converse(stream: impl Stream, answer: &dyn Fn(Request) -> Reply) -> io::Result<()> {
+fn converse(stream: impl Read + Write, answer: &dyn Fn(Request) -> Reply) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream)? {
         match answer(request) {
@@ -194,12 +169,12 @@ fn converse(stream: impl Stream, answer: &dyn Fn(Request) -> Reply) -> io::Resul
             }
             Reply::Verbatim(bytes) => {
                 stream.get_mut().write_all(&bytes)?;
-                break;
+                return stream.get_mut().flush();
             }
             Reply::HangUp => break,
         }
     }
-    stream.get_mut().finish()
+    Ok(())
 }
 
 /// The next request, or none if the client has closed the connection.
