@@ -80,7 +80,8 @@ fn a_length_beside_chunks_does_not_count() {
     let host = app.start();
     let (length, chunks) = ("content-length: 9\r\n", "3\r\nabc\r\n0\r\n\r\n");
     let request = format!(
-        "POST /api/Echo HTTP/1.1\r\nhost: x\r\n{KEY}{length}transfer-encoding: chunked\r\n\r\n{chunks}"
+        "POST /api/Echo HTTP/1.1\r\nhost: x\r\n{KEY}{length}\
+         transfer-encoding: chunked\r\n\r\n{chunks}"
     );
     let answer = send(host.port(), &request);
     assert_eq!(answer.echoed_body(), chunks);

@@ -77,15 +77,8 @@ fn the_executable() {
 #[test]
 fn arguments_are_joined_and_split_again() {
     let app = TestApp::new();
-    let arguments = [
-        "echo",
-        "a b",
-        "--x=1",
-        "q\"q",
-        "%FUNCTIONS_CUSTOMHANDLER_PORT%",
-        "$HOME",
-        "%HOME%%NONE%",
-    ];
+    let (port, home) = ("%FUNCTIONS_CUSTOMHANDLER_PORT%", "%HOME%%NONE%");
+    let arguments = json!(["echo", "a b", "--x=1", "q\"q", port, "$HOME", home]);
     app.describe(json!({"arguments": arguments, "defaultWorkerPath": "w.py"}));
     let host = app.start();
     let value = |name| variable(host.port(), name);
@@ -130,47 +123,27 @@ fn what_ends_the_start_names_the_member() {
         app.write("host.json", content);
         fails(named);
     }
-    let fails = |members: Value, named: &str| {
-        app.host_json(members);
-        fails(named);
-    };
-    fails(json!({"version": "1.0"}), "version");
-    fails(json!({"version": 2.0}), "version");
-    fails(
-        json!({"functionTimeout": "soon"}),
-        "functionTimeout is \"soon\"",
-    );
-    let handler = |members: Value, named: &str| {
-        fails(
-            json!({"customHandler": members}),
-            &format!("customHandler.{named}"),
-        );
-    };
-    handler(json!({"description": null}), "description");
-    let empty = json!({"defaultExecutablePath": ""});
-    handler(
-        json!({"description": empty}),
-        "description.defaultExecutablePath",
-    );
-    let [proxying, forwarding] = ["enableProxyingHttpRequest", "enableForwardingHttpRequest"];
-    handler(
-        json!({proxying: "yes"}),
-        "enableProxyingHttpRequest is \"yes\"",
-    );
-    handler(json!({proxying: false, forwarding: false}), proxying);
-    let http = |member: &str, value: Value, named: &str| {
-        fails(
-            json!({"extensions": {"http": {member: value}}}),
-            &format!("extensions.http.{named}"),
-        );
-    };
     for (member, value) in [
-        ("maxConcurrentRequests", json!(0)),
-        ("maxOutstandingRequests", json!("x")),
+        ("version", json!("1.0")),
+        ("version", json!(2.0)),
+        ("customHandler.description", json!(null)),
+        ("customHandler.description.defaultExecutablePath", json!("")),
+        ("customHandler.enableProxyingHttpRequest", json!("yes")),
+        ("extensions.http.maxConcurrentRequests", json!(0)),
+        ("extensions.http.maxOutstandingRequests", json!("x")),
+        ("extensions.http.customHeaders.a b", json!("x")),
     ] {
-        http(member, value, member);
+        let members = member
+            .rsplit('.')
+            .fold(value, |value, name| json!({name: value}));
+        app.host_json(members);
+        fails(member);
     }
-    http("customHeaders", json!({"a b": "x"}), "customHeaders.a b");
+    app.host_json(json!({"functionTimeout": "soon"}));
+    fails("functionTimeout is \"soon\"");
+    let [proxying, forwarding] = ["enableProxyingHttpRequest", "enableForwardingHttpRequest"];
+    app.host_json(json!({"customHandler": {proxying: false, forwarding: false}}));
+    fails(&format!("customHandler.{proxying}"));
 }
 
 #[test]

@@ -96,15 +96,14 @@ fn the_third_failure_ends_the_host() {
     let its_port = variable(port, "FUNCTIONS_CUSTOMHANDLER_PORT");
     let its_id = variable(port, "FUNCTIONS_CUSTOMHANDLER_WORKER_ID");
     // No failure.
-    assert_eq!(post(port, "exit 200"), 500);
+    thread::spawn(move || post(port, "exit 200"));
     app.started(2);
-    // Killed while idle.
+    // Killed while idle. A call made meanwhile waits.
     for start in [3, 4] {
+        assert_eq!(status(port, "/api/Echo", "key"), 200);
         let id = *app.starts().last().unwrap();
         kill_process(pid(id), Signal::KILL).unwrap();
         app.started(start);
-        // A call made meanwhile waits.
-        assert_eq!(status(port, "/api/Echo", "key"), 200);
     }
     // Same port, new worker id.
     assert_eq!(variable(port, "FUNCTIONS_CUSTOMHANDLER_PORT"), its_port);
@@ -121,10 +120,12 @@ fn the_third_failure_ends_the_host() {
 fn after_exit_0_every_call_fails_and_the_host_stays() {
     let app = TestApp::new();
     let (host, lines) = app.start_heard();
-    assert_eq!(post(host.port(), "exit 0"), 500);
+    let port = host.port();
+    let call = thread::spawn(move || post(port, "exit 0"));
     lines.wait_for("not started again");
-    let answer = get(host.port(), "/api/Echo", "");
+    let answer = get(port, "/api/Echo", "");
     assert_eq!((answer.status, answer.body.as_str()), (500, ""));
+    assert_eq!(call.join().unwrap(), 500);
     assert_eq!(app.starts().len(), 1);
     assert_eq!(host.stop(), Ok(()));
 }
@@ -438,10 +439,8 @@ fn a_404_of_the_handler_is_pointed_out_once_for_each_function() {
         answers("some/where", 404);
     }
     let hints = [("Echo", "/api/Echo"), ("Other", "/api/some/where")].map(|(name, path)| {
-        format!(
-            "host         {name}: the handler answered 404 to what the host routed to it: does it \
-             serve {path}?"
-        )
+        let what = "the handler answered 404 to what the host routed to it";
+        format!("host         {name}: {what}: does it serve {path}?")
     });
     assert_eq!(lines.with("does it serve"), hints);
 }
