@@ -205,11 +205,17 @@ check_prerequisites() {
       # It may print more before its version.
       version=$(func --version 2>&1 | tail -n 1) || true
       [[ $(as_number "$version") -ge $(as_number "$oldest_func") ]] ||
-        lacks "func $oldest_func or newer (this one says: $version)" "$(how_to_install newer-func)"
+        lacks "func $oldest_func or newer (this one says: $version)" "$(how_to_install func)"
     fi
     has curl || lacks curl 'sudo apt-get install curl'
     has cargo || lacks 'cargo, of Rust' \
       "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+    # What build.sh links with.
+    if [[ $(uname -sm) != 'Linux x86_64' ]]; then
+      has cargo-zigbuild || lacks cargo-zigbuild 'cargo install cargo-zigbuild'
+    else
+      has cc || lacks 'cc, a C compiler' 'sudo apt-get install build-essential'
+    fi
   fi
   [[ -z $missing ]] || refuse "not ready; nothing was changed. What is missing:$missing"
 }
@@ -241,14 +247,12 @@ get_token() {
 }
 
 has() { command -v "$1" >/dev/null; }
-
 lacks() { missing+=$'\n'"  - $1"$'\n'"    mend it with: $2"; }
 
 how_to_install() {
   case $(uname -s):$1 in
     Darwin:az) echo 'brew install azure-cli' ;;
     Darwin:func) echo 'brew tap azure/functions && brew install azure-functions-core-tools@4' ;;
-    Darwin:newer-func) echo 'brew upgrade azure-functions-core-tools@4' ;;
     *:az) echo 'curl -sL https://aka.ms/InstallAzureCLIDeb | sudo bash' ;;
     *) echo 'npm install --global azure-functions-core-tools@4' ;;
   esac
@@ -278,9 +282,7 @@ derive_names() {
 }
 
 short_hash() {
-  local sum
-  sum=$(printf %s "$1" | if has sha256sum; then sha256sum; else shasum -a 256; fi)
-  printf %s "${sum:0:10}"
+  printf %s "$1" | if has sha256sum; then sha256sum; else shasum -a 256; fi | head -c 10
 }
 
 announce() {
@@ -804,7 +806,6 @@ quoted() {
 }
 
 lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; }
-
 percent_encoded() { printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'; }
 
 # --- Telling how it goes ------------------------------------------------------------------------
@@ -880,12 +881,10 @@ fail() { end 1 "$*"; }
 end() {
   stop_ticker
   explained=true
-  printf 'provision.sh: %s%s\n' "$(where)" "$2" >&2
+  printf 'provision.sh: %s%s\n' "${step_number:+step $step_number ($step_title): }" "$2" >&2
   again
   exit "$1"
 }
-
-where() { [[ -z ${step_number-} ]] || printf 'step %s (%s): ' "$step_number" "$step_title"; }
 
 again() {
   ! ${begun-false} || echo 'provision.sh: running it again goes on from there.' >&2

@@ -683,7 +683,7 @@ fn an_app_of_somebody_else_is_left_alone() {
 #[test]
 fn all_that_is_missing_is_named_at_once() {
     let not_ready = "not ready; nothing was changed";
-    for tool in ["az", "func", "curl", "cargo"] {
+    for tool in ["az", "func", "curl", "cargo", "cc"] {
         let world = World::new();
         world.remove_tool(tool);
         let outcome = world.run("").fails(not_ready).fails(&format!("  - {tool}"));

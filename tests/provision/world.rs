@@ -28,9 +28,10 @@ use crate::{
 const AZURE_CLI: &str = "2.91.0";
 
 /// All that the script may call, beside `az`, `func` and `bash`.
-const TOOLS: [&str; 17] = [
+const TOOLS: [&str; 18] = [
     "cargo",
     "cat",
+    "cc",
     "curl",
     "date",
     "dirname",
