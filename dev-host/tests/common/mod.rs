@@ -6,7 +6,6 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read},
-    iter,
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -351,9 +350,14 @@ impl Load {
     pub fn start<C: FnMut() -> u16 + Send + 'static>(caller: impl Fn() -> C) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let threads = (0..4).map(|_| {
-            let (is_over, calls) = (Arc::clone(&is_over), iter::repeat_with(caller()));
-            let calls = calls.take_while(move |_| !is_over.load(Relaxed));
-            thread::spawn(move || calls.collect())
+            let (is_over, mut call) = (Arc::clone(&is_over), caller());
+            thread::spawn(move || {
+                let mut statuses = Vec::new();
+                while !is_over.load(Relaxed) {
+                    statuses.push(call());
+                }
+                statuses
+            })
         });
         let threads = threads.collect();
         Self { is_over, threads }
