@@ -83,7 +83,6 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
                 sleep(Duration::from_millis(10));
             }
         }
-        ["hang-up"] => return None,
         ["never"] => loop {
             park();
         },

@@ -90,7 +90,7 @@ fn replay(mode: &str) {
     assert!(wrong.is_empty(), "{mode}:\n{}", wrong.join("\n"));
 }
 
-/// A host and its handler, for one row at a time.
+/// A host and the handler it is attached to, which is in this process, for one row at a time.
 struct Lane {
     host: Running,
     handler: Arc<Mutex<Told>>,

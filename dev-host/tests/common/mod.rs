@@ -168,7 +168,8 @@ impl Lines {
 
     /// Waits for a line with this text.
     pub fn wait_for(&self, text: &str) -> String {
-        eventually(text, || self.with(text).into_iter().next())
+        let what = format!("a line with {text:?}");
+        eventually(&what, || self.with(text).into_iter().next())
     }
 
     /// Waits for a line with this text, and forgets it and all before it.
