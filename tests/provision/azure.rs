@@ -12,9 +12,10 @@
 //! - cloud metadata and tokens, by plain HTTP, so that `az` takes all this for its public cloud.
 //!
 //! It leaves out: the rules for names, permissions (any token will do), API versions (all are one,
-//! but there must be one), locations other than three, resource providers' registration, all resource types and
-//! properties that the script doesn't touch, more than one function app at a time that is
-//! published, and most of the time that Azure takes.
+//! but there must be one), locations other than three, resource providers' registration, all
+//! resource types and properties that the script doesn't touch, more than one function app at a time
+//! that is published, and most of the time that Azure takes: an operation is over when it is first
+//! asked after.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -169,11 +170,9 @@ pub struct State {
 }
 
 struct Operation {
-    polls_left: usize,
-    /// Done when the operation ends.
+    /// Done when the operation is asked after.
     deletes: String,
     result: (&'static str, Value),
-    running: &'static str,
 }
 
 struct Shared {
@@ -209,7 +208,11 @@ impl Azure {
             state.base.clone_from(&base);
             state.default_host_name = format!("localhost:{}", front.port());
         }
-        let metadata = Server::start(None, move |request| metadata(&request, &base));
+        let metadata = Server::start(None, move |request| {
+            let is_token = request.path == "/msi/token";
+            let name = if is_token { "token" } else { "metadata" };
+            Reply::json(200, &fixed(name, &base))
+        });
         Self {
             shared,
             _resource_manager: resource_manager,
@@ -359,23 +362,18 @@ impl State {
             .count()
     }
 
-    /// Long-running: the answer, of this form, says where to ask for the result, and the first time
-    /// there is none yet. Each poll gets another URL to go on with.
+    /// Long-running: the answer, of this form, says where to ask for the result.
     fn operation(
         &mut self,
-        [begun, running]: [&'static str; 2],
+        begun: &'static str,
         path: &str,
         deletes: &str,
         result: (&'static str, Value),
     ) -> Reply {
         let path = format!("{path}/{}", self.operations.len());
-        let url = format!("{}{path}?api-version=2024-11-01&t=0", self.base);
-        let operation = Operation {
-            polls_left: 1,
-            deletes: deletes.to_owned(),
-            result,
-            running,
-        };
+        let url = format!("{}{path}?api-version=2024-11-01", self.base);
+        let deletes = deletes.to_owned();
+        let operation = Operation { deletes, result };
         self.operations.insert(path.to_lowercase(), operation);
         let mut reply = like(begun, &Value::Null).with("Location", url.clone());
         if begun.starts_with("106") {
@@ -386,21 +384,8 @@ impl State {
     }
 
     fn poll(&mut self, request: &Request) -> Option<Reply> {
-        let operation = self.operations.get_mut(&request.path.to_lowercase())?;
-        if operation.polls_left > 0 {
-            operation.polls_left -= 1;
-            let (base, polls_left) = (&self.base, operation.polls_left);
-            let url = format!(
-                "{base}{}?api-version=2024-11-01&t={polls_left}1",
-                request.path
-            );
-            return Some(
-                like(operation.running, &Value::Null)
-                    .with("Location", url)
-                    .with("Retry-After", "1"),
-            );
-        }
-        let (deletes, (form, result)) = (operation.deletes.clone(), operation.result.clone());
+        let Operation { deletes, result } = self.operations.get(&request.path.to_lowercase())?;
+        let (deletes, (form, result)) = (deletes.clone(), result.clone());
         if !deletes.is_empty() {
             self.remove(&deletes);
         }
@@ -431,18 +416,16 @@ impl State {
                 _ => self.in_group(request, kind),
             };
         }
-        let list = |value: Value| json!({ "value": value });
         match (&*request.method, &*kind) {
-            ("GET", "/subscriptions") => {
-                Reply::json(200, &list(json!([subscription()]))).like("subscriptions")
-            }
-            ("GET", "/tenants") => {
-                Reply::json(200, &list(json!([{"tenantId": "t"}]))).like("subscriptions")
+            ("GET", "/subscriptions" | "/tenants") => {
+                Reply::json(200, &fixed(&kind[1..], "")).like("subscriptions")
             }
             ("GET", "/providers/microsoft.web/locations/{}/functionappstacks") => {
-                like("01", &stacks())
+                like("01", &fixed("stacks", ""))
             }
-            ("GET", "/providers/microsoft.web/functionappstacks") => like("06", &stacks()),
+            ("GET", "/providers/microsoft.web/functionappstacks") => {
+                like("06", &fixed("stacks", ""))
+            }
             ("POST", "/providers/microsoft.resourcegraph/resources") => self.graph(request),
             ("GET", "/subscriptions/{}/locations") => {
                 let locations = LOCATIONS.map(|(name, display)| {
@@ -453,7 +436,7 @@ impl State {
                         "metadata": {"pairedRegion": []}, "availabilityZoneMappings": [],
                     })
                 });
-                like("05", &list(json!(locations)))
+                like("05", &json!({"value": locations}))
             }
             ("GET", "/subscriptions/{}/providers/microsoft.web/georegions") => {
                 let regions = LOCATIONS[..2]
@@ -461,7 +444,7 @@ impl State {
                     .map(|(_, display)| json!({"name": display, "properties": {"name": display}}));
                 let is_flex = request.query.contains("FlexConsumption");
                 let form = if is_flex { "02" } else { "03" };
-                like(form, &list(regions.collect()))
+                like(form, &json!({"value": regions.collect::<Vec<_>>()}))
             }
             ("POST", "/subscriptions/{}/providers/microsoft.storage/checknameavailability") => {
                 let name = &request.json()["name"];
@@ -562,8 +545,7 @@ impl State {
                 self.lost_workspaces.extend(lost.cloned());
                 self.start_deleting(name);
                 let path = format!("/subscriptions/{SUBSCRIPTION}/operationresults");
-                let forms = ["14-group-DELETE-202-2026", "15a"];
-                self.operation(forms, &path, &id, ("15c", Value::Null))
+                self.operation("14-group-DELETE-202-2026", &path, &id, ("15c", Value::Null))
             }
             _ => self.not_known(request),
         }
@@ -710,7 +692,7 @@ impl State {
             "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Storage/locations/westus2/\
              asyncoperations"
         );
-        self.operation(["18", "19"], &path, "", ("20", account))
+        self.operation("18", &path, "", ("20", account))
     }
 
     fn put_workspace(&mut self, request: &Request) -> Reply {
@@ -828,12 +810,7 @@ impl State {
                  westus2/operationstatuses"
             );
             let result = json!({"status": "Succeeded"});
-            let reply = self.operation(["106", "107"], &path, &id, ("107", result));
-            // No recording shows a poll of it that is still running.
-            self.operations
-                .values_mut()
-                .for_each(|it| it.polls_left = 0);
-            return reply;
+            return self.operation("106", &path, &id, ("107", result));
         }
         self.remove(&id);
         match kind {
@@ -1091,77 +1068,13 @@ fn keys_of(function: &str, port: u16) -> Result<Value, ureq::Error> {
         .collect())
 }
 
-fn subscription() -> Value {
-    json!({
-        "id": format!("/subscriptions/{SUBSCRIPTION}"),
-        "subscriptionId": SUBSCRIPTION,
-        "displayName": "Test",
-        "state": "Enabled",
-        "tenantId": "00000000-0000-0000-0000-0000000000aa",
-        "subscriptionPolicies": {},
-    })
-}
-
-/// The runtimes on offer: one, custom handlers, on both plans.
-fn stacks() -> Value {
-    let settings = json!({
-        "appInsightsSettings": {"isSupported": true},
-        "appSettingsDictionary": {"FUNCTIONS_WORKER_RUNTIME": "custom"},
-        "siteConfigPropertiesDictionary": {"use32BitWorkerProcess": false, "linuxFxVersion": ""},
-        "supportedFunctionsExtensionVersions": ["~4"],
-        "supportedFunctionsExtensionVersionsInfo":
-            [{"version": "~4", "isDeprecated": false, "isDefault": true}],
-        "Sku": [{
-            "skuCode": "FC1",
-            "instanceMemoryMB": [{"size": "2048", "isDefault": true}],
-            "maximumInstanceCount": {"lowestMaximumInstanceCount": 40,
-                "highestMaximumInstanceCount": 1000, "defaultValue": 100},
-            "functionAppConfigProperties": {"runtime": {"name": "custom", "version": "1.0"}},
-        }],
-    });
-    let minor = json!({"value": "custom", "stackSettings": {"linuxRuntimeSettings": settings}});
-    json!({"value": [{
-        "name": "custom",
-        "properties": {
-            "value": "custom",
-            "majorVersions": [{"value": "custom", "minorVersions": [minor]}],
-        },
-    }]})
-}
-
-fn metadata(request: &Request, base: &str) -> Reply {
-    if request.path == "/msi/token" {
-        return Reply::json(
-            200,
-            &json!({
-                "access_token": TOKEN,
-                "expires_on": "4102444800",
-                "resource": base,
-                "token_type": "Bearer",
-            }),
-        );
-    }
-    // All of it is ours: whatever az asks there that the stand-in does not know fails on loopback.
-    Reply::json(
-        200,
-        &json!([{
-            "name": "AzureCloud",
-            "portal": base,
-            "authentication": {
-                "loginEndpoint": base, "audiences": [base],
-                "tenant": "common", "identityProvider": "AAD",
-            },
-            "graphAudience": base, "graph": base, "resourceManager": base,
-            "microsoftGraphResourceId": base, "batch": base, "sqlManagement": base,
-            "vmImageAliasDoc": base, "gallery": base, "media": base,
-            "activeDirectoryDataLake": base, "logAnalyticsResourceId": base,
-            "appInsightsResourceId": base,
-            "suffixes": {
-                "storage": "core.windows.net", "keyVaultDns": "vault.azure.net",
-                "sqlServerHostname": "database.windows.net", "acrLoginServer": "azurecr.io",
-                "azureDataLakeStoreFileSystem": "azuredatalakestore.net",
-                "azureDataLakeAnalyticsCatalogAndJob": "azuredatalakeanalytics.net",
-            },
-        }]),
-    )
+/// An answer that is always the same, out of `fixed.json`. All places of the cloud are ours: whatever
+/// az asks there that the stand-in does not know fails on loopback.
+fn fixed(name: &str, base: &str) -> Value {
+    let all = include_str!("fixed.json")
+        .replace("SUBSCRIPTION", SUBSCRIPTION)
+        .replace("TOKEN", TOKEN)
+        .replace("BASE", base);
+    let mut all: Value = serde_json::from_str(&all).unwrap();
+    all[name].take()
 }
