@@ -96,15 +96,12 @@ fn files_that_would_slip_through_are_refused() {
 }
 
 #[test]
-fn an_unknown_argument_is_refused() {
-    let folder = checkout();
+fn what_it_cannot_do_is_said() {
+    let (folder, tools) = (checkout(), TempDir::new().unwrap());
     let line = refusal(build(folder.path()).arg("--release"));
     assert_eq!(line, "build.sh: --release: give --dev, or no argument\n");
-}
 
-#[test]
-fn on_another_machine_it_says_what_cross_compiling_takes() {
-    let (folder, tools) = (checkout(), TempDir::new().unwrap());
+    // On another kind of machine, what cross-compiling takes.
     for (name, script) in [
         ("uname", "#!/bin/sh\necho Darwin arm64\n"),
         ("cargo", "#!/bin/sh\n"),

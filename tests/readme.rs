@@ -105,13 +105,11 @@ fn what_is_named_is_there() {
         }
         for path in path.captures_iter(&block.replace_all(&text, "")) {
             let name = path[1].trim_start_matches("./").trim_end_matches('/');
-            // What begins with a slash is a path of a URL.
-            if name.starts_with('/') {
-                continue;
-            }
+            let is_url = name.starts_with('/');
             let name = format!("/{name}/");
             let mut all = files.iter().map(|file| format!("/{file}/"));
-            let is_there = others.lines().any(|line| format!("{line}/") == name)
+            let is_there = is_url
+                || others.lines().any(|line| format!("{line}/") == name)
                 || all.any(|file| file.starts_with(&name) || file.ends_with(&name));
             assert!(is_there, "{file}: no {}", &path[0]);
         }

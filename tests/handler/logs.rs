@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::{ENDPOINT, PORT, command, spawn, start, start_with};
+use crate::{ENDPOINT, PORT, command, start, start_with};
 use test_support::{
     handler::{Ended, Handler},
     process::eventually,
@@ -74,15 +74,6 @@ fn rust_log_sets_the_level() {
         assert!(line.contains(&format!("{level:?}")), "{line}");
         assert_eq!(invocations(&ended), ["none"]);
     }
-}
-
-/// The host would take an error that says "warn" for a warning.
-#[test]
-fn no_error_says_warn() {
-    let ended = spawn(&[(PORT, "Warn, WARNING, wwarn")]).err().unwrap();
-    let error = ended.complaint();
-    assert!(error.starts_with("ERROR "), "{error}");
-    assert!(error.contains("W*rn, W*RNING, ww*rn"), "{error}");
 }
 
 #[test]

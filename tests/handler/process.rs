@@ -9,18 +9,10 @@ use std::{
 use crate::{ENDPOINT, PORT, spawn, start};
 use test_support::process::{eventually, signal};
 
-/// (That it listens on the port which a host names is seen behind dev-host.)
+/// Port 3000 is the only one that a test can't choose: it waits until nobody else has it. (That the
+/// handler listens on the port which a host names is seen behind dev-host.)
 #[test]
-fn listens_on_loopback_only() {
-    let handler = start();
-    assert_eq!(handler.get(ENDPOINT).status, 200);
-    let other = (Ipv4Addr::new(127, 0, 0, 2), handler.port).into();
-    TcpStream::connect_timeout(&other, Duration::from_secs(5)).expect_err("another address");
-}
-
-/// Port 3000 is the only one that a test can't choose: it waits until nobody else has it.
-#[test]
-fn without_a_port_it_listens_on_3000_and_says_that_no_key_is_checked() {
+fn without_a_port_it_listens_on_3000_of_loopback_and_says_that_no_key_is_checked() {
     let handler = eventually("port 3000 is free for this test", || match spawn(&[]) {
         Ok(handler) => Some(handler),
         Err(ended) => {
@@ -30,6 +22,8 @@ fn without_a_port_it_listens_on_3000_and_says_that_no_key_is_checked() {
     });
     assert_eq!(handler.port, 3000);
     assert_eq!(handler.get(ENDPOINT).status, 200);
+    let other = (Ipv4Addr::new(127, 0, 0, 2), 3000).into();
+    TcpStream::connect_timeout(&other, Duration::from_secs(5)).expect_err("another address");
     let ended = handler.stop();
     let warning = ended.complaint();
     for part in ["WARN ", PORT, "no key is checked", "`cargo start`"] {
@@ -49,6 +43,8 @@ fn where_it_cannot_listen_it_ends_with_1_and_one_line() {
         ("3000 ", "\"3000 \"", hint),
         ("80\n81", "\"80\\n81\"", hint),
         (&taken, &taken, "in use"),
+        // The host would take an error that says "warn" for a warning.
+        ("Warn, WARNING, wwarn", "W*rn, W*RNING, ww*rn", hint),
     ] {
         let ended = spawn(&[(PORT, port)]).err().expect("a refusal");
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");

@@ -13,8 +13,8 @@ pub fn app(handler: &str, change: impl Fn(&mut Value)) -> TempDir {
     let mut host = serde_json::from_str(&read("host.json")).unwrap();
     change(&mut host);
     put(app.path(), "host.json", host.to_string());
-    for (original, name) in [("RandomNumber", "RandomNumber"), (handler, "handler")] {
-        symlink(project().join(original), app.path().join(name)).unwrap();
-    }
+    let link = |original, name| symlink(project().join(original), app.path().join(name));
+    link("RandomNumber", "RandomNumber").unwrap();
+    link(handler, "handler").unwrap();
     app
 }

@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use regex::Regex;
+use regex::RegexSet;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 const NEVER_SENT: [&str; 4] = [
@@ -69,42 +69,34 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<String>) {
 
 /// A `.funcignore`.
 struct FuncIgnore {
-    denied: Option<Regex>,
-    allowed: Option<Regex>,
+    denied: RegexSet,
+    allowed: RegexSet,
 }
 
 impl FuncIgnore {
     fn parse(text: &str) -> Self {
-        let (allowed, denied): (Vec<&str>, Vec<&str>) = text
-            .split('\n')
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .partition(|line| line.starts_with('!'));
+        let lines = text.split('\n').map(str::trim);
+        let patterns = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let (allowed, denied): (Vec<&str>, Vec<&str>) =
+            patterns.partition(|pattern| pattern.starts_with('!'));
         Self {
-            denied: either(denied.into_iter()),
-            allowed: either(allowed.into_iter().map(|line| &line[1..])),
+            denied: RegexSet::new(denied.into_iter().map(expression)).unwrap(),
+            allowed: RegexSet::new(allowed.iter().map(|line| expression(&line[1..]))).unwrap(),
         }
     }
 
     fn denies(&self, path: &str) -> bool {
-        let matches = |list: &Option<Regex>| list.as_ref().is_some_and(|list| list.is_match(path));
-        matches(&self.denied) && !matches(&self.allowed)
+        self.denied.is_match(path) && !self.allowed.is_match(path)
     }
 }
 
-/// One expression for a list of patterns. Each matches the beginning of a path, up to where an
-/// ASCII word begins or ends. (Versions before the sources moved to `src/Cli` lack that condition,
-/// so what this lets through they let through, too.)
-fn either<'a>(patterns: impl Iterator<Item = &'a str>) -> Option<Regex> {
-    let patterns: Vec<String> = patterns
-        .map(|pattern| {
-            regex::escape(pattern.strip_prefix('/').unwrap_or(pattern))
-                .replace(r"\*\*", "(.+)")
-                .replace(r"\*", "([^/]+)")
-        })
-        .collect();
-    let list = format!(r"^(({}))(?-u:\b)", patterns.join(")|("));
-    (!patterns.is_empty()).then(|| Regex::new(&list).unwrap())
+/// A pattern matches the beginning of a path, up to where an ASCII word begins or ends. (Versions
+/// before the sources moved to `src/Cli` lack that condition, so what this lets through they let
+/// through, too.)
+fn expression(pattern: &str) -> String {
+    let pattern = regex::escape(pattern.strip_prefix('/').unwrap_or(pattern));
+    let pattern = pattern.replace(r"\*\*", "(.+)").replace(r"\*", "([^/]+)");
+    format!(r"^({pattern})(?-u:\b)")
 }
 
 /// The rules where they differ from git's, so that a test that relies on this module relies on

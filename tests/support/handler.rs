@@ -56,11 +56,10 @@ impl Handler {
             handler.port = port(&handler.read("stdout"))?;
             Some(true)
         });
-        if listens {
-            Ok(handler)
-        } else {
-            Err(handler.ended())
+        if !listens {
+            return Err(handler.ended());
         }
+        Ok(handler)
     }
 
     fn read(&self, name: &str) -> String {
