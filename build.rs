@@ -1,5 +1,5 @@
 //! Reads what the host reads, `*/function.json` and host.json, and writes the Rust code that puts
-//! each function at its route. So the name, the route and the methods stand in function.json alone.
+//! each function at its route. So the route and the methods stand in function.json alone.
 
 use std::{env, fmt::Write as _, fs, path::Path, process};
 
@@ -128,8 +128,9 @@ fn snake_case(name: &str) -> String {
     snake.replace('-', "_")
 }
 
-/// A route template of the host as paths of actix-web, and its shape. The host has checked the
-/// constraints before it calls the handler, so they are left out.
+/// A route template of the host as paths of actix-web, and its shape. An optional parameter at the
+/// end gives two paths, one without it and one with it. The host has checked the constraints before
+/// it calls the handler, so they are left out.
 fn translate(route: &str) -> Result<(Vec<String>, String), String> {
     let (mut path, mut shape, mut rest) = ("/".to_owned(), String::new(), route);
     let mut paths = Vec::new();

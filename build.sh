@@ -48,7 +48,8 @@ build() {
         "cargo install cargo-zigbuild && pip3 install ziglang && rustup target add $target"
   fi
 
-  # The messages of panics name source files: without these, with the paths of this machine.
+  # The messages of panics name source files. These flags cut the folders of this machine out of
+  # the names.
   cargo fetch --locked --quiet --target "$target"
   sources=${CARGO_HOME:-$HOME/.cargo}/registry/src
   for directory in "$sources"/*/; do

@@ -19,7 +19,7 @@ function_name=RandomNumber
 
 # How the check at the end calls a function, and what it answers: an extended regular expression. A
 # function that is not named here is called at its route, with 1 for each parameter, and any answer
-# will do. A POST with a body takes for example
+# of status 200 will do. A POST with a body takes for example
 #   Greeting) path=greeting options=(--header 'Content-Type: text/plain' --data Ada) answers=Ada ;;
 sample_call() {
   case $1 in
@@ -32,7 +32,7 @@ sample_call() {
 usage() {
   cat <<USAGE
 Creates the $function_name function app, publishes it, sets the functions' key and checks them.
-Running it again changes nothing that is in place already.
+Running it again keeps the resources, publishes again and sets the key again.
 
 Usage: ./provision.sh [OPTION]...
 
@@ -108,8 +108,8 @@ main() {
 # --- Arguments ----------------------------------------------------------------------------------
 
 read_arguments() {
-  # The commands that this script starts have no business with the key: what they get in their
-  # environment, others can read in /proc. Not even if a variable of that name was exported.
+  # The commands that this script starts must not get the key in their environment, where other
+  # programs of this user can read it. `unset` also ends the export of such a variable.
   unset key_value master_key http_body answer token
   key_value=${PROVISION_KEY_VALUE-$default_key_value}
   unset PROVISION_KEY_VALUE
