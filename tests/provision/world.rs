@@ -16,7 +16,11 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::{checkout, core_tools};
+use test_support::{
+    checkout, core_tools,
+    process::{signal, succeeds},
+    put,
+};
 
 use crate::{
     KEY,
@@ -28,26 +32,8 @@ use crate::{
 const AZURE_CLI: &str = "2.91.0";
 
 /// All that the script may call, beside `az`, `func` and `bash`.
-const TOOLS: [&str; 18] = [
-    "cargo",
-    "cat",
-    "cc",
-    "curl",
-    "date",
-    "dirname",
-    "grep",
-    "head",
-    "mktemp",
-    "od",
-    "rm",
-    "sed",
-    "sha256sum",
-    "sleep",
-    "tail",
-    "tr",
-    "true",
-    "uname",
-];
+const TOOLS: &str = "cargo cat cc curl date dirname grep head mktemp od rm sed sha256sum sleep tail tr \
+    true uname";
 
 pub struct World {
     pub azure: Arc<Azure>,
@@ -130,9 +116,7 @@ impl World {
     pub fn new() -> Self {
         let world = Self::signed_out();
         for (file, content) in signed_in() {
-            let file = world.path("azure").join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, content).unwrap();
+            put(&world.path("azure"), file, content);
         }
         world
     }
@@ -251,9 +235,7 @@ impl World {
             .spawn()
             .unwrap();
         self.azure.await_held(Duration::from_secs(120));
-        let kill = format!("kill -INT -- -{}", script.id());
-        let kill = Command::new("bash").args(["-c", &kill]).status();
-        assert!(kill.unwrap().success());
+        signal(format!("-{}", script.id()), "INT");
         let outcome = script.wait_with_output().unwrap().into();
         self.azure.release();
         outcome
@@ -291,9 +273,7 @@ impl World {
     }
 
     pub fn write(&self, file: &str, content: &str) {
-        let file = self.path("project").join(file);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, content).unwrap();
+        put(&self.path("project"), file, content);
     }
 
     /// Puts something else in the place of what a file of the project has once.
@@ -342,7 +322,7 @@ impl World {
         for tool in ["bash", "dash", "env", "script", "sh"] {
             symlink(find(tool), self.path("bin").join(tool)).unwrap();
         }
-        for name in TOOLS {
+        for name in TOOLS.split_whitespace() {
             let real = match name {
                 // Waiting is all the same, only shorter.
                 "sleep" => format!("exec '{}' 0.05", find(name).display()),
@@ -584,12 +564,8 @@ fn run_package(
     fs::write(&zip, core_tools::zip(source)).unwrap();
     // Not in this process: a child that another thread starts meanwhile would hold the handler open
     // for writing, and a file that is can't be executed.
-    let unzip = Command::new("unzip")
-        .args(["-q".as_ref(), zip.as_os_str(), "-d".as_ref()])
-        .arg(&target)
-        .status()
-        .expect("unzip is needed for this test");
-    assert!(unzip.success());
+    let mut unzip = Command::new("unzip");
+    succeeds(unzip.arg("-q").arg(&zip).arg("-d").arg(&target));
 
     // Keys are kept in the storage account: they outlive the host.
     azure.state().host_port = None;
@@ -615,24 +591,25 @@ fn run_package(
 }
 
 /// The files of a configuration of the Azure CLI that is signed in, made once.
-fn signed_in() -> &'static [(PathBuf, Vec<u8>)] {
-    static SIGNED_IN: OnceLock<Vec<(PathBuf, Vec<u8>)>> = OnceLock::new();
+fn signed_in() -> &'static [(String, Vec<u8>)] {
+    static SIGNED_IN: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
     SIGNED_IN.get_or_init(|| {
         let world = World::signed_out();
         world.shell("az login --identity").succeeds();
         world.check();
         // Where Azure is found differs from world to world.
         fs::remove_file(world.path("azure/cloudEndpoints.json")).unwrap();
-        read_all(&world.path("azure"), Path::new(""))
+        read_all(&world.path("azure"), "")
     })
 }
 
 /// All files below a folder, by their paths in it.
-fn read_all(folder: &Path, below: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+fn read_all(folder: &Path, below: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder.join(below)).unwrap();
     let files = entries.map(|entry| entry.unwrap()).flat_map(|entry| {
-        let name = below.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let name = format!("{below}/{}", entry.file_name().to_str().unwrap());
+        let name = name.trim_start_matches('/').to_owned();
+        if entry.path().is_dir() {
             return read_all(folder, &name);
         }
         vec![(name, fs::read(entry.path()).unwrap())]
