@@ -22,7 +22,8 @@ pub fn init() {
         // from them only warnings and errors are logged.
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module(env!("CARGO_CRATE_NAME"), level)
-        // env_logger knows one stream alone, so nothing is left for it to write.
+        // env_logger itself writes to one stream only. So the line is written here, to the stream
+        // of its level.
         .format(|_, record| match record.level() {
             Level::Error | Level::Warn => io::stderr().write_all(line(record).as_bytes()),
             Level::Info | Level::Debug | Level::Trace => {

@@ -80,8 +80,8 @@ fn a_second_function_is_two_files() {
     what_cannot_be_translated_is_refused(copy, &trigger);
 }
 
-/// By build.sh, without optimization, which takes twice as long. What is looked at here does not
-/// depend on it.
+/// Runs build.sh, but without optimization, which takes long. Whether the executable is static, what
+/// it says of the machine, and what it answers do not depend on it.
 fn build(copy: &Path) -> Result<(), String> {
     let output = Command::new("./build.sh")
         .current_dir(copy)
