@@ -1,5 +1,5 @@
-//! Other functions than RandomNumber: the one that README.md shows, and the routes on which the real
-//! host was recorded.
+//! Other functions than RandomNumber: the one that README.md shows, and the routes on which the
+//! real host was recorded.
 
 use std::{fs, path::Path, process::Command};
 
@@ -80,8 +80,8 @@ fn a_second_function_is_two_files() {
     what_cannot_be_translated_is_refused(copy, &trigger);
 }
 
-/// Runs build.sh, but without optimization, which takes long. Whether the executable is static, what
-/// it says of the machine, and what it answers do not depend on it.
+/// Runs build.sh, but without optimization, which takes long. Whether the executable is static,
+/// what it says of the machine, and what it answers do not depend on it.
 fn build(copy: &Path) -> Result<(), String> {
     let output = Command::new("./build.sh")
         .current_dir(copy)
@@ -135,9 +135,7 @@ fn what_a_function_leaves_unread_is_read(handler: Handler) {
     assert_eq!(connection.answer().status, 500);
     assert_eq!(connection.get("/api/RandomNumber").status, 200);
     let ended = handler.stop();
-    let [line] = &*ended.stderr else {
-        panic!("{ended:?}")
-    };
+    let line = ended.complaint();
     assert!(line.starts_with("ERROR panicked at "), "{line}");
     assert!(line.contains("w*rnings for all"), "{line}");
 }
