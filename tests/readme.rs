@@ -1,5 +1,5 @@
-//! README.md, docs/ and .vscode/: the commands that a newcomer types first do what is said, and what
-//! is named is there. Whether an editor does with .vscode/ what we expect was not tried.
+//! README.md, docs/ and .vscode/: the commands that a newcomer types first do what is said, and
+//! what is named is there. Whether an editor does with .vscode/ what we expect was not tried.
 
 use std::{
     env,
