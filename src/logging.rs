@@ -18,7 +18,7 @@ pub fn init() {
     let given = value.parse::<LevelFilter>();
     let level = *given.as_ref().unwrap_or(&LevelFilter::Info);
     env_logger::Builder::new()
-        // At info and below the libraries log parts of requests, which hold the function key. So
+        // At info, debug and trace the libraries log parts of requests, and so the function key. So
         // from them only warnings and errors are logged.
         .filter_level(level.min(LevelFilter::Warn))
         .filter_module(env!("CARGO_CRATE_NAME"), level)

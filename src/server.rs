@@ -42,7 +42,7 @@ pub fn run(functions: fn(&mut ServiceConfig)) -> Result<(), String> {
             .service(web::resource("/").to(HttpResponse::Ok))
             .configure(functions)
     })
-    // An instance has one or two cores, and the host needs most of them.
+    // A machine in Azure (an instance) has one or two cores, and the host needs most of them.
     .workers(1)
     // The host keeps idle connections for 60 s. If the handler closes one first, a request that
     // is just on its way fails: 29 of 960 POSTs did. So the handler never closes one.
@@ -120,8 +120,8 @@ async fn ignore_letter_case(
     next.call(request).await
 }
 
-/// The parameters of the route are parts of the path, and the function gets them as they were
-/// sent. Lower case keeps the length, so they are at the same places in the path as it was sent.
+/// Puts the path back as it was sent, so that the function gets `Ada` for a parameter and not `ada`.
+/// The parameters are known by their places in the path, which are the same in lower case.
 async fn restore_letter_case(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -133,8 +133,8 @@ async fn restore_letter_case(
 
 /// Reads what a function has left of the request's body, and throws it away.
 ///
-/// An answer before the end of the body would make the server close the connection; the host's
-/// copy of the body then fails, and the caller gets a 500.
+/// An answer before the end of the body would make the server close the connection. The host, which
+/// is still sending the body, then fails, and the caller gets a 500.
 async fn read_whole_body(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -162,8 +162,9 @@ async fn read_whole_body(
     response
 }
 
-/// A request's body, while the function has it. When the function drops it, what it has not read
-/// goes to `left`.
+/// A request's body, lent to the function, which may drop it unread. Then what is left of it goes to
+/// `left`, so that `read_whole_body` can read it. (By `DerefMut`, `Pin<Lent>` is a stream like the
+/// body.)
 struct Lent {
     payload: Payload,
     left: Rc<Cell<Payload>>,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{Host, KEY, Load};
-use test_support::{checkout, client::Connection};
+use test_support::{checkout, client::Connection, put};
 
 const RANGE: &str = "random_range(1..=999)";
 
@@ -109,16 +109,7 @@ struct Copy(PathBuf);
 impl Copy {
     fn new() -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("developer_loop");
-        fs::create_dir_all(&root).unwrap();
-        for entry in fs::read_dir(&root).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                fs::remove_file(path).unwrap();
-            } else if !path.ends_with("target") {
-                fs::remove_dir_all(path).unwrap();
-            }
-        }
-        checkout::copy_to(&root);
+        checkout::renew(&root);
         Self(root)
     }
 
@@ -127,9 +118,7 @@ impl Copy {
     }
 
     fn write(&self, file: &str, text: &str) {
-        let path = self.0.join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        put(&self.0, file, text);
     }
 
     fn edit(&self, file: &str, from: &str, to: &str) {
