@@ -72,39 +72,29 @@ impl Call {
     }
 }
 
-/// What the app's front end answers, this many times, to requests of this method whose path begins
-/// like this, in place of passing them on.
+/// What the app's front end answers, this many times, to calls of this method with this in their
+/// path, in place of passing them on.
 pub struct FrontFault {
-    pub method: &'static str,
-    pub path: &'static str,
-    /// Only requests with this value in `x-functions-key`, or `?code=`. Empty: all.
+    pub call: &'static str,
+    /// Only calls with this value in `x-functions-key`, or `?code=`. Empty: all.
     pub key: &'static str,
     pub times: usize,
     /// None: the connection is dropped.
     pub status: Option<u16>,
 }
 
-impl FrontFault {
-    /// Always, whatever the path and the key.
-    pub fn answering(method: &'static str, status: Option<u16>) -> Self {
-        Self {
-            method,
-            path: "/",
-            key: "",
-            times: usize::MAX,
-            status,
-        }
-    }
-}
-
 /// Calls of this method and with this in their path are refused so many times, as in this recording
 /// and with this message.
 pub struct Refusal {
-    pub method: &'static str,
-    pub path: &'static str,
+    pub call: &'static str,
     pub recording: &'static str,
     pub message: &'static str,
     pub times: usize,
+}
+
+fn is_of(call: &str, request: &Request, path: &str) -> bool {
+    let (method, part) = call.split_once(' ').unwrap();
+    method == request.method && path.contains(part)
 }
 
 /// What is not ready yet: so many times, and for so long after it was first asked.
@@ -133,7 +123,7 @@ pub struct State {
     /// should be none.
     pub wrong: Vec<String>,
     /// A call of this method and with this in its path is kept waiting until `release`.
-    held: Option<(&'static str, &'static str)>,
+    held: Option<&'static str>,
     holding: bool,
     pub refusal: Option<Refusal>,
     /// Each kind of call fails when it is made for the first time; the kinds that were made.
@@ -255,8 +245,8 @@ impl Azure {
 
     /// Keeps calls of this kind waiting until `release`, and then hangs up without having done
     /// anything. Before the path stands where it was called: arm, scm or front.
-    pub fn hold(&self, method: &'static str, path: &'static str) {
-        self.state().held = Some((method, path));
+    pub fn hold(&self, call: &'static str) {
+        self.state().held = Some(call);
     }
 
     /// Waits until a call is being held.
@@ -841,9 +831,8 @@ impl Shared {
     fn unless_held(&self, place: &str, request: &Request) -> Option<MutexGuard<'_, State>> {
         let mut state = self.state.lock().unwrap();
         let is_held = |state: &State| {
-            state.held.is_some_and(|(method, path)| {
-                request.method == method && format!("{place} {}", request.path).contains(path)
-            })
+            let path = format!("{place} {}", request.path);
+            state.held.is_some_and(|call| is_of(call, request, &path))
         };
         if !is_held(&state) {
             return Some(state);
@@ -908,8 +897,7 @@ impl State {
     fn answer(&mut self, request: &Request) -> Reply {
         if let Some(refusal) = &mut self.refusal
             && refusal.times > 0
-            && request.method == refusal.method
-            && request.path.contains(refusal.path)
+            && is_of(refusal.call, request, &request.path)
         {
             refusal.times -= 1;
             return refused_as(refusal.recording, refusal.message);
@@ -941,8 +929,7 @@ impl State {
         let key = request.header("x-functions-key").or(code);
         let fault = self.front_faults.iter_mut().find(|fault| {
             fault.times > 0
-                && fault.method == request.method
-                && request.path.starts_with(fault.path)
+                && is_of(fault.call, request, &request.path)
                 && (fault.key.is_empty() || Some(fault.key) == key)
         });
         if let Some(fault) = fault {

@@ -199,9 +199,10 @@ fn another_function_brings_its_own_names() {
     let mut calls = calls.filter(|call| call.path == "/api/Greeting");
     assert!(calls.clone().count() >= 4 && calls.all(|call| call.method == "POST"));
     state.front_faults = vec![FrontFault {
-        path: "/admin/",
+        call: "PUT /admin/",
+        key: "",
         times: 1,
-        ..FrontFault::answering("PUT", Some(400))
+        status: Some(400),
     }];
     drop(state);
     let (_, call) = second.stdout.split_once("can be used without").unwrap();
@@ -287,16 +288,16 @@ fn each_call_fails_once() {
 fn an_interrupted_run_goes_on_where_it_stopped() {
     let world = World::new();
     let first = "1 (Resource group, storage account, logs)";
-    for (method, path, step, plans, apps) in [
-        ("PUT", "/storageAccounts/", first, 0, 0),
+    for (call, step, plans, apps) in [
+        ("PUT /storageAccounts/", first, 0, 0),
         // The plan is left behind.
-        ("PUT", "/sites/", "2 (Function app)", 1, 0),
-        ("GET", "front /", "3 (Wait for the host)", 1, 1),
-        ("POST", "scm /api/publish", "4 (Build and publish)", 1, 1),
-        ("PUT", "front /admin/", "5 (Access key)", 1, 1),
-        ("GET", "front /api/", "6 (Check)", 1, 1),
+        ("PUT /sites/", "2 (Function app)", 1, 0),
+        ("GET front /", "3 (Wait for the host)", 1, 1),
+        ("POST scm /api/publish", "4 (Build and publish)", 1, 1),
+        ("PUT front /admin/", "5 (Access key)", 1, 1),
+        ("GET front /api/", "6 (Check)", 1, 1),
     ] {
-        let stopped = world.interrupt_at(method, path, "");
+        let stopped = world.interrupt_at(call, "");
         assert_eq!(stopped.status, Some(130), "{stopped}");
         let state = world.azure.state();
         assert_eq!(state.names(PLAN).len(), plans, "{step}");
@@ -315,7 +316,7 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
 
 /// What gets better by itself: none of this ends the run.
 #[test]
-fn what_takes_azure_long_is_waited_for() {
+fn azure_is_waited_for_where_that_helps() {
     let world = World::new();
     let mut state = world.azure.state();
     state.insert("rg-random-number", json!({"location": "westus2"}));
@@ -325,8 +326,7 @@ fn what_takes_azure_long_is_waited_for() {
     state.unavailable.times = 4;
     // az itself tries four times.
     state.refusal = Some(Refusal {
-        method: "PUT",
-        path: "/resourcegroups/",
+        call: "PUT /resourcegroups/",
         recording: "96",
         message: "Number of requests exceeded the limit. Please try again.",
         times: 5,
@@ -368,7 +368,7 @@ fn what_takes_azure_long_is_waited_for() {
 
 /// Waiting is of no use: the run ends at once, and says what to do.
 #[test]
-fn what_azure_refuses_ends_the_run() {
+fn a_refusal_of_azure_ends_the_run() {
     /// The call and the recording that its answer is like; Azure's message; what the script says.
     const REFUSALS: [[&str; 4]; 6] = [
         [
@@ -419,11 +419,10 @@ fn what_azure_refuses_ends_the_run() {
         .fails("the location germanynorth does not offer the plan flex; nothing was changed.");
     assert!(world.azure.state().names(GROUP).is_empty());
     for [call, arguments, message, said] in REFUSALS {
-        let call: Vec<_> = call.split(' ').collect();
+        let (call, recording) = call.rsplit_once(' ').unwrap();
         world.azure.state().refusal = Some(Refusal {
-            method: call[0],
-            path: call[1],
-            recording: call[2],
+            call,
+            recording,
             message,
             times: usize::MAX,
         });
@@ -499,8 +498,7 @@ fn a_slow_host_is_waited_for() {
     let mut state = world.azure.state();
     state.starting = 4;
     state.refusal = Some(Refusal {
-        method: "POST",
-        path: "/host/default/listkeys",
+        call: "POST /host/default/listkeys",
         recording: "63",
         // A refusal of the host is not one of Azure.
         message: "Forbidden",
@@ -508,24 +506,20 @@ fn a_slow_host_is_waited_for() {
     });
     state.without_master_key = 2;
     state.front_faults = [
-        ("GET", "/", 2, None),
-        ("PUT", "/admin/", 1, Some(404)),
-        ("PUT", "/admin/", 2, Some(503)),
-        ("PUT", "/admin/", 2, None),
-        ("GET", "/api/", 2, Some(503)),
+        ("GET /", "", 2, None),
+        ("PUT /admin/", "", 1, Some(404)),
+        ("PUT /admin/", "", 2, Some(503)),
+        ("PUT /admin/", "", 2, None),
+        ("GET /api/", "", 2, Some(503)),
+        ("GET /api/", KEY, 3, Some(401)),
     ]
-    .map(|(method, path, times, status)| FrontFault {
-        path,
+    .map(|(call, key, times, status)| FrontFault {
+        call,
+        key,
         times,
-        ..FrontFault::answering(method, status)
+        status,
     })
     .into();
-    state.front_faults.push(FrontFault {
-        path: "/api/",
-        key: KEY,
-        times: 3,
-        ..FrontFault::answering("GET", Some(401))
-    });
     drop(state);
     world.run_with_key("").succeeds();
     let state = world.azure.state();
@@ -538,85 +532,36 @@ fn a_slow_host_is_waited_for() {
 /// All in one world, for what comes before is the same.
 #[test]
 fn a_host_that_does_not_come_round_ends_the_step() {
-    const WRONG: &str = "xZq3-walk8through";
-
     let world = World::provisioned();
-    for (method, path, key, status, arguments, said) in [
-        (
-            "GET",
-            "/",
-            "",
-            None,
-            "",
-            "step 3 (Wait for the host): the host does not answer after 1 s",
-        ),
-        (
-            "PUT",
-            "/admin/",
-            "",
-            Some(503),
-            "",
-            "step 5 (Access key): the host takes no key after 1 s (last status: 503)",
-        ),
-        (
-            "PUT",
-            "/admin/",
-            "",
-            Some(400),
-            "",
-            "refuses this value for the key default (status 400)",
-        ),
-        (
-            "PUT",
-            "/admin/",
-            "",
-            Some(401),
-            "",
-            "refuses the master key (status 401)",
-        ),
-        (
-            "GET",
-            "/api/",
-            KEY,
-            Some(401),
-            "",
-            "The host has not taken the key up",
-        ),
-        // The key is set now, and an update tells as much about the last step.
-        (
-            "GET",
-            "/api/",
-            WRONG,
-            Some(200),
-            "--update",
-            "RandomNumber with a wrong key: the answer has status 200, not 401",
-        ),
-    ] {
+    let fails = |timeout: u32, call, key, status, arguments: &str, said: &str| {
         world.azure.state().front_faults = vec![FrontFault {
-            path,
+            call,
             key,
-            ..FrontFault::answering(method, status)
+            times: usize::MAX,
+            status,
         }];
-        let variables = format!("PROVISION_TIMEOUT=1 PROVISION_KEY_VALUE={KEY}");
-        let line = format!("{variables} project/provision.sh {arguments}");
-        let outcome = world.shell(&line).fails(said);
-        world.check_secrets(KEY, &[&outcome]);
-    }
-
+        let variables = format!("PROVISION_TIMEOUT={timeout} PROVISION_KEY_VALUE={KEY}");
+        let outcome = world.shell(&format!("{variables} project/provision.sh {arguments}"));
+        world.check_secrets(KEY, &[&outcome.fails(said)]);
+    };
+    let said = "step 3 (Wait for the host): the host does not answer after 1 s";
+    fails(1, "GET /", "", None, "", said);
+    let said = "step 5 (Access key): the host takes no key after 1 s (last status: 503)";
+    fails(1, "PUT /admin/", "", Some(503), "", said);
+    let said = "refuses this value for the key default (status 400)";
+    fails(1, "PUT /admin/", "", Some(400), "", said);
+    let said = "refuses the master key (status 401)";
+    fails(1, "PUT /admin/", "", Some(401), "", said);
+    let said = "The host has not taken the key up";
+    fails(1, "GET /api/", KEY, Some(401), "", said);
+    // The key is set now, and an update tells as much about the last step.
+    let (wrong, update) = ("xZq3-walk8through", "--update");
+    let said = "RandomNumber with a wrong key: the answer has status 200, not 401";
+    fails(1, "GET /api/", wrong, Some(200), update, said);
     // A key that is refused for good is not tried for as long as Azure is waited for.
-    let mut state = world.azure.state();
-    state.front_calls.clear();
-    state.front_faults = vec![FrontFault {
-        path: "/api/",
-        key: KEY,
-        ..FrontFault::answering("GET", Some(401))
-    }];
-    drop(state);
-    world
-        .shell("PROVISION_TIMEOUT=99999 project/provision.sh --update")
-        .fails(
-            "step 3 (Check): RandomNumber with the key in the header: the answer has status 401",
-        );
+    world.azure.state().front_calls.clear();
+    let said = "step 3 (Check): RandomNumber with the key in the header: the answer has status 401";
+    fails(99999, "GET /api/", KEY, Some(401), update, said);
     let mut state = world.azure.state();
     let refused = state.front_calls.iter();
     let refused = refused.filter(|call| call.path.starts_with("/api/"));
@@ -635,19 +580,18 @@ fn a_host_that_does_not_come_round_ends_the_step() {
 #[test]
 fn a_host_that_may_not_be_asked_after_is_not_waited_for() {
     let world = World::provisioned();
-    for (path, said) in [
+    for (call, said) in [
         (
-            "/config/appsettings/list",
+            "POST /config/appsettings/list",
             "step 2 (Function app): reading the settings of the app failed: you may not do this",
         ),
         (
-            "/host/default/listkeys",
+            "POST /host/default/listkeys",
             "step 5 (Access key): asking for the master key failed: you may not do this",
         ),
     ] {
         world.azure.state().refusal = Some(Refusal {
-            method: "POST",
-            path,
+            call,
             recording: "95",
             message: "The client 'a' does not have authorization to perform action 'b'.",
             times: 1,
@@ -758,29 +702,12 @@ fn what_azure_would_refuse_is_refused_first() {
         .is_a_line_and_status_2();
     world.run("--nonsense").fails("unknown option '--nonsense'");
     world.run("--app").fails("--app needs a value");
-    for (value, rule) in [
-        (
-            "",
-            "PROVISION_KEY_VALUE is empty: give the access key's value, or leave it out",
-        ),
-        (" a", "give printable ASCII characters, with no line break"),
-        ("a ", "give printable ASCII characters, with no line break"),
-        (
-            "a\nb",
-            "give printable ASCII characters, with no line break",
-        ),
-        (
-            "a\tb",
-            "give printable ASCII characters, with no line break",
-        ),
-        ("é", "give printable ASCII characters, with no line break"),
-        (
-            "a\u{7f}",
-            "give printable ASCII characters, with no line break",
-        ),
-    ] {
+    for value in ["", " a", "a ", "a\nb", "a\tb", "é", "a\u{7f}"] {
         let line = format!("PROVISION_KEY_VALUE='{value}' project/provision.sh");
-        world.shell(&line).fails(rule);
+        world.shell(&line).fails(match value {
+            "" => "PROVISION_KEY_VALUE is empty: give the access key's value, or leave it out",
+            _ => "give printable ASCII characters, with no line break",
+        });
     }
     world.run("--help").succeeds().says("--dry-run");
     assert!(world.azure.state().calls.is_empty());
@@ -842,11 +769,7 @@ fn delete_removes_what_was_made() {
     assert_eq!(world.azure.state().summary(), before);
 
     world
-        .interrupt_at(
-            "DELETE",
-            "/resourcegroups/rg-random-number",
-            "--delete --yes",
-        )
+        .interrupt_at("DELETE arm ", "--delete --yes")
         .fails("provision.sh: stopped.")
         .fails("running it again goes on from there");
     world.on_terminal("--delete", "y\n").succeeds();
@@ -875,7 +798,7 @@ fn delete_leaves_a_group_of_others() {
     let before = state.summary();
     drop(state);
     // What it does not delete, for it may be somebody else's, it names.
-    let stopped = world.interrupt_at("PUT", "/sites/", "--resource-group shared");
+    let stopped = world.interrupt_at("PUT /sites/", "--resource-group shared");
     let (_, list) = stopped
         .stderr
         .split_once("this lists such plans: ")

@@ -218,13 +218,8 @@ impl World {
 
     /// Runs the script until a call of this kind is held, and stops it as a terminal does on
     /// Ctrl-C.
-    pub fn interrupt_at(
-        &self,
-        method: &'static str,
-        path: &'static str,
-        arguments: &str,
-    ) -> Outcome {
-        self.azure.hold(method, path);
+    pub fn interrupt_at(&self, call: &'static str, arguments: &str) -> Outcome {
+        self.azure.hold(call);
         // A job in the background of a script has been told to ignore that signal, and so would bash.
         let line = format!("exec env --default-signal=INT project/provision.sh {arguments}");
         let script = self
