@@ -458,7 +458,7 @@ fn a_refusal_of_azure_ends_the_run() {
 #[test]
 fn a_build_or_a_publishing_that_fails_ends_the_run() {
     let world = World::provisioned();
-    world.fail_publishing("Error: no such runtime.\n");
+    world.fail_publishing("Error: no such runtime.");
     let publishing = world.run_with_key("--update").fails(
         "step 2 (Build and publish): func azure functionapp publish failed: Error: no such runtime.",
     );

@@ -167,7 +167,10 @@ impl World {
         let func = Server::start(None, {
             let (azure, hosts) = (Arc::clone(&azure), Arc::clone(&hosts));
             let folder = folder.path().join("published");
-            move |request| publish(&request, &azure, &mut hosts.lock().unwrap(), &folder)
+            move |request| match publish(&request, &azure, &mut hosts.lock().unwrap(), &folder) {
+                Ok(()) => Reply::text(200, "Deployment completed successfully.\n"),
+                Err(message) => Reply::text(500, &format!("{message}\n")),
+            }
         });
         let strangers = Arc::<Mutex<Vec<_>>>::default();
         let proxy = Server::start(None, {
@@ -459,35 +462,32 @@ impl World {
 ///
 /// It leaves out what Core Tools does on the side: the check of the app's settings, the pause of a
 /// minute after an upload, the look at how the deployment goes.
-fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -> Reply {
+fn publish(
+    request: &Request,
+    azure: &Azure,
+    hosts: &mut Hosts,
+    folder: &Path,
+) -> Result<(), String> {
     let arguments = request.header("arguments").unwrap_or_default();
-    let words: Vec<&str> = arguments.split(' ').collect();
-    let [
-        "azure",
-        "functionapp",
-        "publish",
-        app,
-        "--subscription",
-        subscription,
-        "--access-token-stdin",
-    ] = words[..]
-    else {
-        return Reply::text(400, &format!("Not for the stand-in of func: {arguments}\n"));
+    let names = arguments.strip_prefix("azure functionapp publish ");
+    let names = names.and_then(|names| names.strip_suffix(" --access-token-stdin"));
+    let Some((app, subscription)) = names.and_then(|it| it.split_once(" --subscription ")) else {
+        return Err(format!("Not for the stand-in of func: {arguments}"));
     };
     let source = PathBuf::from(request.header("folder").unwrap_or_default());
     if request.header("runtime") != Some("custom") && !source.join("local.settings.json").exists() {
-        return Reply::text(
-            400,
+        return Err(
             "Your worker runtime is not set. As of now, you may set up worker runtime by \
-             FUNCTIONS_WORKER_RUNTIME.\n",
+             FUNCTIONS_WORKER_RUNTIME."
+                .to_owned(),
         );
     }
     let token = String::from_utf8_lossy(&request.body);
     if token.is_empty() {
-        return Reply::text(400, "Unable to set access token from stdin.\n");
+        return Err("Unable to set access token from stdin.".to_owned());
     }
-    if let Some(message) = &hosts.failure {
-        return Reply::text(500, message);
+    if let Some(message) = hosts.failure {
+        return Err(message.to_owned());
     }
     let ask = |method: &str, path: &str, body: Value| Request {
         method: method.to_owned(),
@@ -497,53 +497,38 @@ fn publish(request: &Request, azure: &Azure, hosts: &mut Hosts, folder: &Path) -
         body: body.to_string().into_bytes(),
     };
     let answer = |method, path: &str, body| match azure.answer(&ask(method, path, body)) {
-        Reply::Answer {
-            status: 200, body, ..
-        } => serde_json::from_slice(&body).map_err(|_| ()),
-        _ => Err(()),
+        Reply::Answer { body, .. } => serde_json::from_slice(&body).unwrap_or(Value::Null),
+        _ => Value::Null,
     };
-    let failed = || Reply::text(500, "Error calling Azure Resource Manager.\n");
 
     let query = format!("where type =~ 'Microsoft.Web/sites' and name =~ '{app}' | project id");
     let query = json!({"subscriptions": [subscription], "query": query});
-    let graph = "/providers/Microsoft.ResourceGraph/resources";
-    let Ok::<Value, ()>(found) = answer("POST", graph, query) else {
-        return failed();
-    };
+    let found = answer(
+        "POST",
+        "/providers/Microsoft.ResourceGraph/resources",
+        query,
+    );
     let Some(id) = found["data"]["rows"][0][0].as_str() else {
-        return Reply::text(400, &format!("Can't find app with name \"{app}\"\n"));
+        return Err(format!("Can't find app with name \"{app}\""));
     };
-    let Ok(site) = answer("GET", id, Value::Null) else {
-        return failed();
-    };
+    let site = answer("GET", id, Value::Null);
     if site["properties"]["sku"] == "FlexConsumption" {
-        let upload = ask("POST", "/api/publish", Value::Null);
-        match azure.upload(&upload) {
-            Reply::Answer { status: 202, .. } => {}
-            _ => {
-                return Reply::text(
-                    503,
-                    "Error [2026-11-24T12:00:00.000Z] Uploading archive... (ServiceUnavailable).\n\
-                     Server Response: The service is unavailable.\n",
-                );
-            }
+        let upload = azure.upload(&ask("POST", "/api/publish", Value::Null));
+        if !matches!(upload, Reply::Answer { status: 202, .. }) {
+            return Err(
+                "Error [2026-11-24T12:00:00.000Z] Uploading archive... (ServiceUnavailable).\n\
+                 Server Response: The service is unavailable."
+                    .to_owned(),
+            );
         }
     } else {
         // The package is a blob, which a setting names.
         let settings = format!("{id}/config/AppSettings");
-        let Ok(mut all) = answer("POST", &format!("{settings}/list"), Value::Null) else {
-            return failed();
-        };
+        let mut all = answer("POST", &format!("{settings}/list"), Value::Null);
         all["properties"]["WEBSITE_RUN_FROM_PACKAGE"] = json!("https://blob");
-        if answer("PUT", &settings, all).is_err() {
-            return failed();
-        }
+        answer("PUT", &settings, all);
     }
-
-    match run_package(&source, azure, hosts, folder) {
-        Ok(()) => Reply::text(200, "Deployment completed successfully.\n"),
-        Err(message) => Reply::text(500, &format!("The host does not start: {message}\n")),
-    }
+    run_package(&source, azure, hosts, folder)
 }
 
 /// Has the Functions host run what func would publish.
@@ -579,7 +564,7 @@ fn run_package(
         function_key,
         ..dev_host::Options::default()
     });
-    let host = host.map_err(|message| message.to_string())?;
+    let host = host.map_err(|message| format!("The host does not start: {message}"))?;
     azure.state().host_port = Some(host.port());
     hosts.running = Some(host);
     Ok(())
