@@ -497,21 +497,20 @@ fn publish(
         body: body.to_string().into_bytes(),
     };
     let answer = |method, path: &str, body| match azure.answer(&ask(method, path, body)) {
-        Reply::Answer { body, .. } => serde_json::from_slice(&body).unwrap_or(Value::Null),
-        _ => Value::Null,
+        Reply::Answer {
+            status: 200, body, ..
+        } => Ok(serde_json::from_slice::<Value>(&body).unwrap()),
+        _ => Err("Error calling Azure Resource Manager.".to_owned()),
     };
 
     let query = format!("where type =~ 'Microsoft.Web/sites' and name =~ '{app}' | project id");
     let query = json!({"subscriptions": [subscription], "query": query});
-    let found = answer(
-        "POST",
-        "/providers/Microsoft.ResourceGraph/resources",
-        query,
-    );
+    let graph = "/providers/Microsoft.ResourceGraph/resources";
+    let found = answer("POST", graph, query)?;
     let Some(id) = found["data"]["rows"][0][0].as_str() else {
         return Err(format!("Can't find app with name \"{app}\""));
     };
-    let site = answer("GET", id, Value::Null);
+    let site = answer("GET", id, Value::Null)?;
     if site["properties"]["sku"] == "FlexConsumption" {
         let upload = azure.upload(&ask("POST", "/api/publish", Value::Null));
         if !matches!(upload, Reply::Answer { status: 202, .. }) {
@@ -524,9 +523,9 @@ fn publish(
     } else {
         // The package is a blob, which a setting names.
         let settings = format!("{id}/config/AppSettings");
-        let mut all = answer("POST", &format!("{settings}/list"), Value::Null);
+        let mut all = answer("POST", &format!("{settings}/list"), Value::Null)?;
         all["properties"]["WEBSITE_RUN_FROM_PACKAGE"] = json!("https://blob");
-        answer("PUT", &settings, all);
+        answer("PUT", &settings, all)?;
     }
     run_package(&source, azure, hosts, folder)
 }
