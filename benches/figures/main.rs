@@ -91,7 +91,7 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().expect("a number");
     format!(
         "{cores} cores, shared with the load; {}; {}; {}; Node {}; {}",
-        version("uname", "-srm"),
+        version("uname", "-sm"),
         version("rustc", "-V"),
         version("go", "version"),
         version("node", "-v"),
