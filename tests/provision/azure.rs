@@ -141,7 +141,7 @@ pub struct State {
     /// The app does not get the settings that it is created with.
     pub settings_lost: bool,
     /// Workspaces that were deleted without force: their names are not free.
-    lost_workspaces: Vec<String>,
+    pub lost_workspaces: Vec<String>,
     /// By the app's id, what it was given for settings.
     pub settings: BTreeMap<String, Value>,
     /// So many times is the app not `Running` yet when asked for.

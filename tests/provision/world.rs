@@ -322,8 +322,11 @@ impl World {
         }
         for name in TOOLS.split_whitespace() {
             let real = match name {
-                // Waiting is all the same, only shorter.
-                "sleep" => format!("exec '{}' 0.05", find(name).display()),
+                // Waiting is all the same, only shorter; but not between two signs of life.
+                "sleep" => {
+                    let real = find(name).display().to_string();
+                    format!("[ \"$1\" = 1 ] || set 0.05\nexec '{real}' \"$@\"")
+                }
                 _ => format!("exec '{}' \"$@\"", find(name).display()),
             };
             self.install_tool(name, &real);
@@ -351,14 +354,12 @@ impl World {
 
     pub fn install_tool(&self, name: &str, script: &str) {
         let record = self.path("record");
-        let env = find("env");
         let script = format!(
             "#!/bin/sh\nfile='{}/{name}.'$$\n\
              # Numbers of processes come up again.\n\
              while [ -e \"$file\" ]; do file=$file+; done\n\
-             {{ printf '%s ' {name} \"$@\"; echo; '{}'; }} >\"$file\"\n{script}\n",
+             {{ printf '%s ' {name} \"$@\"; echo; export -p; }} >\"$file\"\n{script}\n",
             record.display(),
-            env.display(),
         );
         write_executable(&self.path("bin").join(name), script.as_bytes());
     }
