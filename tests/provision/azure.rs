@@ -309,16 +309,13 @@ impl State {
 
     /// Puts something there that somebody else has made.
     pub fn insert(&mut self, id: &str, resource: Value) {
-        let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{id}");
-        self.keep(&id, resource);
+        self.keep(&in_subscription(id), resource);
     }
 
     /// Takes away what somebody else has deleted.
     pub fn take_away(&mut self, id: &str) {
-        let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{id}");
-        self.resources
-            .remove(&id.to_lowercase())
-            .expect("it is there");
+        let id = in_subscription(id).to_lowercase();
+        self.resources.remove(&id).expect("it is there");
     }
 
     /// Takes the only resource of this kind away.
@@ -455,9 +452,7 @@ impl State {
                 let group = request.query.split("resourceGroup").nth(1);
                 let group = group.unwrap_or_default().replace("%27", "'");
                 let group = group.split('\'').nth(1).unwrap_or_default();
-                self.list(&format!(
-                    "/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
-                ))
+                self.list(&in_subscription(group))
             }
             _ => self.not_known(request),
         }
@@ -542,8 +537,8 @@ impl State {
     }
 
     pub fn start_deleting(&mut self, group: &str) {
-        let id = format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/{group}");
-        let group = self.resources.get_mut(&id.to_lowercase()).expect("a group");
+        let id = in_subscription(group).to_lowercase();
+        let group = self.resources.get_mut(&id).expect("a group");
         group["properties"]["provisioningState"] = json!("Deleting");
     }
 
@@ -611,7 +606,7 @@ impl State {
                     |keys| Reply::json(200, &keys).like("function-listkeys"),
                 )
             }
-            ("GET", _) => self.get(request, kind),
+            ("GET", _) => self.get(request, kind, &id),
             ("PUT", WORKSPACE) => self.put_workspace(request),
             ("PUT", COMPONENT) => self.put_component(request, name),
             ("PUT", STORAGE) => self.put_storage(request, name),
@@ -622,14 +617,13 @@ impl State {
                 like("30", &self.keep(&request.path, plan))
             }
             ("PUT", SITE) => self.put_site(request, name),
-            ("DELETE", _) => self.delete(request, kind),
+            ("DELETE", _) => self.delete(request, kind, &id),
             _ => self.not_known(request),
         }
     }
 
-    fn get(&mut self, request: &Request, kind: &str) -> Reply {
-        let found = self.resources.get(&request.path.to_lowercase());
-        let Some(mut resource) = found.cloned() else {
+    fn get(&mut self, request: &Request, kind: &str, id: &str) -> Reply {
+        let Some(mut resource) = self.resources.get(id).cloned() else {
             return match kind {
                 CONTAINER => no_container(),
                 _ => not_found(request),
@@ -782,16 +776,15 @@ impl State {
         )
     }
 
-    fn delete(&mut self, request: &Request, kind: &str) -> Reply {
-        let id = request.path.to_lowercase().replace("%20", " ");
-        let Some(resource) = self.resources.get(&id).cloned() else {
+    fn delete(&mut self, request: &Request, kind: &str, id: &str) -> Reply {
+        let Some(resource) = self.resources.get(id).cloned() else {
             return match kind {
                 SITE => like("48", &Value::Null),
                 WORKSPACE => like("111", &Value::Null),
                 _ => Reply::status(204).like("missing-DELETE"),
             };
         };
-        if kind == PLAN && self.sites_on(&id) > 0 {
+        if kind == PLAN && self.sites_on(id) > 0 {
             return Reply::status(409).like("plan-has-apps-409");
         }
         if kind == WORKSPACE && request.query.contains("force=true") {
@@ -800,12 +793,12 @@ impl State {
                  westus2/operationstatuses"
             );
             let result = json!({"status": "Succeeded"});
-            return self.operation("106", &path, &id, ("107", result));
+            return self.operation("106", &path, id, ("107", result));
         }
-        self.remove(&id);
+        self.remove(id);
         match kind {
             WORKSPACE => {
-                self.lost_workspaces.push(id);
+                self.lost_workspaces.push(id.to_owned());
                 like("110", &Value::Null)
             }
             SITE => {
@@ -986,9 +979,7 @@ fn refused(message: &str) -> Reply {
 /// The refusals that were recorded, with another message.
 fn refused_as(recording: &'static str, message: &str) -> Reply {
     match recording {
-        "62" => host_error("62", message),
         "63" => host_error("63", message),
-        "90" => web_error("90", "Conflict", message),
         "91" => web_error("91", "Unauthorized", message),
         "92" => web_error("92", "BadRequest", message),
         "94" => gateway_error("94", "RequestDisallowedByPolicy", message),
@@ -1034,6 +1025,11 @@ fn no_container() -> Reply {
 fn not_found(request: &Request) -> Reply {
     let message = format!("The Resource '{}' was not found.", request.path);
     gateway_error("28", "ResourceNotFound", &message)
+}
+
+/// The id of a resource group, or of what lies in one.
+fn in_subscription(path: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{path}")
 }
 
 /// So many segments of a path, in lower case.
