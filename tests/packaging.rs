@@ -1,14 +1,9 @@
 //! build.sh and .funcignore: what is published. (tests/own_function.rs looks at the executable.)
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-    process::Command,
-};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use tempfile::TempDir;
-use test_support::{checkout, core_tools, process::succeeds, put};
+use test_support::{checkout, core_tools, process::succeeds, put, put_executable};
 
 /// A copy of the project in a folder of its own.
 fn checkout() -> TempDir {
@@ -106,9 +101,7 @@ fn what_it_cannot_do_is_said() {
         ("uname", "#!/bin/sh\necho Darwin arm64\n"),
         ("cargo", "#!/bin/sh\n"),
     ] {
-        put(tools.path(), name, script);
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(tools.path().join(name), executable).unwrap();
+        put_executable(tools.path(), name, script);
     }
     let path = format!("{}:/usr/bin:/bin", tools.path().display());
     let line = refusal(build(folder.path()).env("PATH", path));

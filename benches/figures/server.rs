@@ -4,7 +4,6 @@ use std::{
     any::Any,
     env, fs,
     io::ErrorKind,
-    net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -12,7 +11,7 @@ use std::{
 
 use dev_host::Options;
 use serde_json::json;
-use test_support::{app::app, process, project};
+use test_support::{app::app, free_port, process, project, put};
 
 /// A server that answers as the function does.
 pub struct Variant {
@@ -63,11 +62,8 @@ impl Variant {
 
     /// Alone, on a free port. It may not listen yet.
     pub fn start(&self) -> Server {
-        // It stays free unless somebody else takes it, which the load would then notice.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .expect("there is a free port")
-            .port();
+        // If somebody else takes it, the load notices.
+        let port = free_port();
         let child = Command::new(&self.program)
             .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
             .env("RUST_LOG", self.log_level)
@@ -85,7 +81,7 @@ impl Variant {
     pub fn start_behind_host(&self) -> Server {
         let app = app(self.program.to_str().expect("UTF-8"), |_| {});
         let settings = json!({"IsEncrypted": false, "Values": {"RUST_LOG": self.log_level}});
-        fs::write(app.path().join("local.settings.json"), settings.to_string()).expect("room");
+        put(app.path(), "local.settings.json", settings.to_string());
         let host = dev_host::start(Options {
             app_root: app.path().to_owned(),
             function_key: Some("key".to_owned()),

@@ -18,6 +18,7 @@ use common::{
 };
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
+use test_support::free_port;
 
 /// POST with a body, which is never sent again.
 fn post(port: u16, order: &str) -> u16 {
@@ -39,9 +40,7 @@ fn error(app: &TestApp, arguments: &[&str]) -> String {
 fn a_call_waits_for_the_first_start() {
     let app = TestApp::new();
     app.describe(json!({"arguments": ["wait-for", "go"]}));
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let host = Host::spawn(app.path(), &["--port", &port.to_string()]);
     app.started(1);
     let call = thread::spawn(move || status(port, "/api/Echo", "key"));

@@ -4,11 +4,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
     mem,
     net::{Shutdown, TcpListener, TcpStream},
-    path::Path,
     sync::{
         Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -22,7 +20,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 use socket2::SockRef;
 use tempfile::TempDir;
-use test_support::{PATIENCE, app::app};
+use test_support::{PATIENCE, app::app, put, read};
 
 /// So many hosts work off the rows of a mode at the same time.
 const LANES: usize = 6;
@@ -48,13 +46,11 @@ fn forwarding() {
 }
 
 fn replay(mode: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/recorded");
-    let rows: Vec<Value> = fs::read_to_string(folder.join(format!("{mode}.jsonl")))
-        .unwrap()
+    let rows: Vec<Value> = read(&format!("conformance/recorded/{mode}.jsonl"))
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let exceptions = fs::read_to_string(folder.join("exceptions.json")).unwrap();
+    let exceptions = read("conformance/recorded/exceptions.json");
     let exceptions: BTreeMap<String, BTreeMap<String, String>> =
         serde_json::from_str(&exceptions).unwrap();
     let (exceptions, either) = (&exceptions[mode], &exceptions["either"]);
@@ -105,7 +101,7 @@ impl Lane {
                 (mode == "proxying").to_string(),
             "WEBSITE_HOSTNAME": "w",
         }});
-        fs::write(app.path().join("local.settings.json"), settings.to_string()).unwrap();
+        put(app.path(), "local.settings.json", settings.to_string());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         // The keys are the letters that the recording writes for them.
         let host = dev_host::start(Options {

@@ -2,15 +2,13 @@
 
 mod common;
 
-use std::{fs, path::Path};
-
 use common::{TestApp, call, has};
 use serde_json::{Value, json};
+use test_support::read;
 
 #[test]
 fn each_recorded_row() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/recorded/routes.jsonl");
-    let text = fs::read_to_string(path).unwrap();
+    let text = read("conformance/recorded/routes.jsonl");
     let mut rows = text.lines().map(|row| serde_json::from_str(row).unwrap());
     let functions: Value = rows.next().unwrap();
     let rows: Vec<Value> = rows.collect();

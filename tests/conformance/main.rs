@@ -1,6 +1,6 @@
 //! Hosts with the handler behind them, against conformance/conformance.json.
 
-use std::{fs, net::TcpListener, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use conformance::{Summary, Target, run};
 use dev_host::{Options, Running};
@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use test_support::{
     app::app,
+    free_port,
     process::{Group, succeeds, wait_until},
     project, put, read,
 };
@@ -69,9 +70,7 @@ fn func_conforms(func: &Path, handler: &str) {
     let app = app(handler, |_| {});
     let settings = read("local.settings.json.example");
     put(app.path(), "local.settings.json", settings);
-    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
+    let port = free_port().to_string();
     let mut start = Command::new(func);
     start
         .args(["start", "--enableAuth", "--port", &port])

@@ -1,9 +1,8 @@
 //! The log lines and their streams.
 
-use std::net::{Ipv4Addr, TcpListener};
-
 use crate::{ENDPOINT, PORT, command, start, start_with};
 use test_support::{
+    free_port,
     handler::{Ended, Handler},
     process::eventually,
 };
@@ -53,9 +52,7 @@ fn rust_log_sets_the_level() {
     for level in ["off", "error", "warn"] {
         // A port that is free, unless somebody else takes it in between.
         let ended = eventually("a handler on a free port", || {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
+            let port = free_port();
             let command = command(&[(PORT, &port.to_string()), ("RUST_LOG", level)]);
             let handler = Handler::spawn_at(port, command).ok()?;
             handler.get(ENDPOINT);

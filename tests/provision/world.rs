@@ -4,10 +4,7 @@ use std::{
     collections::HashMap,
     env, fs,
     io::Write as _,
-    os::unix::{
-        fs::{PermissionsExt, symlink},
-        process::CommandExt as _,
-    },
+    os::unix::{fs::symlink, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
@@ -19,7 +16,7 @@ use tempfile::TempDir;
 use test_support::{
     checkout, core_tools,
     process::{signal, succeeds},
-    put,
+    put, put_executable,
 };
 
 use crate::{
@@ -224,7 +221,8 @@ impl World {
     pub fn interrupt_at(&self, call: &'static str, arguments: &str) -> Outcome {
         self.azure.hold(call);
         // A job in the background of a script has been told to ignore that signal, and so would bash.
-        let line = format!("exec env --default-signal=INT project/provision.sh {arguments}");
+        let env = find("env").display().to_string();
+        let line = format!("exec {env} --default-signal=INT project/provision.sh {arguments}");
         let script = self
             .command(&line)
             .process_group(0)
@@ -241,8 +239,9 @@ impl World {
 
     /// The script with a terminal at both ends, on which this is typed.
     pub fn on_terminal(&self, arguments: &str, typed: &str) -> Outcome {
+        let terminal = find("script").display().to_string();
         let script = format!("project/provision.sh {arguments}");
-        let line = format!("exec script --quiet --return --command '{script}' /dev/null");
+        let line = format!("exec {terminal} --quiet --return --command '{script}' /dev/null");
         let mut terminal = self
             .command(&line)
             .stdin(Stdio::piped())
@@ -267,7 +266,7 @@ impl World {
             r#"["get", "post"]"#,
             r#"["post"]"#,
         );
-        write_executable(&project.join("handler"), handler.as_bytes());
+        put_executable(&project, "handler", handler);
     }
 
     pub fn write(&self, file: &str, content: &str) {
@@ -317,8 +316,8 @@ impl World {
     /// Each tool is a small script that notes its arguments and its environment down and then
     /// becomes the real one. There is nothing else on the PATH.
     fn install_tools(&self) {
-        for tool in ["bash", "dash", "env", "script", "sh"] {
-            symlink(find(tool), self.path("bin").join(tool)).unwrap();
+        for shell in ["bash", "dash", "sh"] {
+            symlink(find(shell), self.path("bin").join(shell)).unwrap();
         }
         for name in TOOLS.split_whitespace() {
             let real = match name {
@@ -361,17 +360,17 @@ impl World {
              {{ printf '%s ' {name} \"$@\"; echo; export -p; }} >\"$file\"\n{script}\n",
             record.display(),
         );
-        write_executable(&self.path("bin").join(name), script.as_bytes());
+        put_executable(&self.path("bin"), name, script);
     }
 
-    /// The files that git keeps, and a build that is done: `tests/packaging.rs` has the real one.
+    /// The files that git keeps, and a build that is done: `tests/own_function.rs` has a real one.
     fn install_project(&self) {
         let project = self.path("project");
         checkout::copy_to(&project);
         // They have the secrets in them that files are searched for.
         fs::remove_dir_all(project.join("tests/provision")).unwrap();
-        write_executable(&project.join("handler"), stripped_handler());
-        write_executable(&project.join("build.sh"), b"#!/bin/sh\necho built\n");
+        put_executable(&project, "handler", stripped_handler());
+        put_executable(&project, "build.sh", "#!/bin/sh\necho built\n");
     }
 
     /// `func azure functionapp publish` fails with this message.
@@ -671,20 +670,10 @@ fn stripped_handler() -> &'static [u8] {
     HANDLER.get_or_init(|| {
         let folder = TempDir::new().unwrap();
         let stripped = folder.path().join("handler");
-        let status = Command::new("strip")
-            .arg(env!("CARGO_BIN_EXE_handler"))
-            .arg("-o")
-            .arg(&stripped)
-            .status()
-            .expect("strip, of the C toolchain that Rust links with");
-        assert!(status.success());
+        // Of the C toolchain that Rust links with.
+        let mut strip = Command::new("strip");
+        strip.arg(env!("CARGO_BIN_EXE_handler"));
+        succeeds(strip.arg("-o").arg(&stripped));
         fs::read(stripped).unwrap()
     })
-}
-
-fn write_executable(path: &Path, content: &[u8]) {
-    let mut file = fs::File::create(path).unwrap();
-    file.write_all(content).unwrap();
-    file.set_permissions(fs::Permissions::from_mode(0o755))
-        .unwrap();
 }

@@ -20,8 +20,8 @@ use dev_host::{Console, Options, Running};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::client::Connection;
 pub use test_support::process::{eventually, wait_until};
+use test_support::{client::Connection, put};
 
 pub const HANDLER: &str = env!("CARGO_BIN_EXE_test-handler");
 
@@ -45,9 +45,7 @@ impl TestApp {
     }
 
     pub fn write(&self, file: &str, content: impl ToString) {
-        let path = self.path().join(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content.to_string()).unwrap();
+        put(self.path(), file, content.to_string());
     }
 
     /// host.json with these members.
