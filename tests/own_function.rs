@@ -140,10 +140,10 @@ fn what_a_function_leaves_unread_is_read(handler: Handler) {
     assert!(line.contains("w*rnings for all"), "{line}");
 }
 
-/// conformance/recorded/routes.jsonl: functions, and which of them the real host chose for a path.
+/// crates/conformance/recorded/routes.jsonl: functions, and which of them the real host chose for a path.
 /// Without those that `what_cannot_be_translated_is_refused` is about.
 fn recorded() -> (Map<String, Value>, Vec<Value>) {
-    let text = read("conformance/recorded/routes.jsonl");
+    let text = read("crates/conformance/recorded/routes.jsonl");
     let mut rows: Vec<Value> = text
         .lines()
         .map(|row| serde_json::from_str(row).unwrap())

@@ -89,7 +89,7 @@ fn what_is_named_is_there() {
     let files = checkout::files();
     let texts = files.iter().filter(|file| file.ends_with(".md"));
     // What the recordings name lies on the machine where they were made.
-    for file in texts.filter(|file| !file.starts_with("conformance/recorded/")) {
+    for file in texts.filter(|file| !file.starts_with("crates/conformance/recorded/")) {
         let text = read(file);
         let here = project().join(file);
         for link in link.captures_iter(&text) {

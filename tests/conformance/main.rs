@@ -1,4 +1,4 @@
-//! Hosts with the handler behind them, against conformance/conformance.json.
+//! Hosts with the handler behind them, against crates/conformance/conformance.json.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 

@@ -8,7 +8,7 @@ use test_support::read;
 
 #[test]
 fn each_recorded_row() {
-    let text = read("conformance/recorded/routes.jsonl");
+    let text = read("crates/conformance/recorded/routes.jsonl");
     let mut rows = text.lines().map(|row| serde_json::from_str(row).unwrap());
     let functions: Value = rows.next().unwrap();
     let rows: Vec<Value> = rows.collect();

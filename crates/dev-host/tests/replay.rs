@@ -1,5 +1,5 @@
 //! What the real host did, byte for byte: each recorded request goes through dev-host to a handler
-//! that answers as told, and both sides are compared with conformance/recorded/*.jsonl. README.md
+//! that answers as told, and both sides are compared with crates/conformance/recorded/*.jsonl. README.md
 //! says what "equal" leaves aside; exceptions.json there lists the rows that may differ.
 
 use std::{
@@ -46,11 +46,11 @@ fn forwarding() {
 }
 
 fn replay(mode: &str) {
-    let rows: Vec<Value> = read(&format!("conformance/recorded/{mode}.jsonl"))
+    let rows: Vec<Value> = read(&format!("crates/conformance/recorded/{mode}.jsonl"))
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let exceptions = read("conformance/recorded/exceptions.json");
+    let exceptions = read("crates/conformance/recorded/exceptions.json");
     let exceptions: BTreeMap<String, BTreeMap<String, String>> =
         serde_json::from_str(&exceptions).unwrap();
     let (exceptions, either) = (&exceptions[mode], &exceptions["either"]);

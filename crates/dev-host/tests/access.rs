@@ -1,5 +1,5 @@
 //! Levels and keys that the project's own app doesn't have. Keys of the usual kind are in
-//! conformance/conformance.json, routes and settings in conformance/recorded/routes.jsonl.
+//! crates/conformance/conformance.json, routes and settings in crates/conformance/recorded/routes.jsonl.
 
 mod common;
 
