@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use routes::read_json;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
@@ -11,9 +12,8 @@ use crate::{
     app::App,
     auth::Grant,
     forward::HOST_VERSION,
-    function_json::Function,
+    function::Function,
     host::Host,
-    json::read_json,
     keys::Scope,
     request::{Body, Request},
 };

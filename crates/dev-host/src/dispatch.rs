@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use routes::Level;
+
 use crate::{
     admin,
     answer::Answer,
     app::App,
-    auth::Level,
     forward::Forwarder,
-    function_json::Function,
+    function::Function,
     host::Host,
     request::{Body, LONGEST_BODY, Request},
 };

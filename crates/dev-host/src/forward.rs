@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use routes::{METHODS, escape};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
@@ -18,8 +19,8 @@ use uuid::Uuid;
 use crate::{
     answer::{Answer, Connection, Content, Download, Idle, reason},
     host_json::{HostJson, Mode},
-    http::{Framing, Headers, METHODS, Reader, chunk, is_plain},
-    request::{Body, Request, escape},
+    http::{Framing, Headers, Reader, chunk, is_plain},
+    request::{Body, Request},
     worker::{Call, Gate},
 };
 
