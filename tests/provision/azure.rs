@@ -1,24 +1,24 @@
 //! A loopback stand-in for the part of Azure that `provision.sh` deals with, written for the real
 //! Azure CLI, 2.91.0:
 //!
-//! - Resource Manager, by TLS: resource groups, storage accounts and their containers, plans,
-//!   function apps, Log Analytics workspaces and Application Insights components. Its answers have
-//!   the form of recorded ones, by whose numbers they are named here (`forms`); what no recording
-//!   shows is named there as not verified. An error is the answer to: a name that is taken, a parent
-//!   that is not there, the deletion of a plan with an app;
+//! - Resource Manager, by TLS: resource groups, deployments of `infra/main.json`, the resources that
+//!   come of them, role assignments. A deployment creates what the checked-in snapshots of the
+//!   template list, with the names that it is given: the app at its end, all else at once. Answers
+//!   have the form of recorded ones, by whose numbers they are named here (`forms`); what no
+//!   recording shows is named there as not verified;
 //! - the deployment site of the function app, for the stand-in of func alone;
 //! - the front end of the function app, by TLS, on the port that `defaultHostName` names: what is
 //!   not published yet gets the placeholder page, everything else goes to the Functions host;
 //! - cloud metadata and tokens, by plain HTTP, so that `az` takes all this for its public cloud.
 //!
-//! It leaves out: the rules for names, permissions (any token will do), API versions (all are one,
-//! but there must be one), locations other than three, resource providers' registration, all
-//! resource types and properties that the script doesn't touch, more than one function app at a time
-//! that is published, and most of the time that Azure takes: an operation is over when it is first
-//! asked after.
+//! It leaves out: what a template can be besides ours, the rules for names, permissions (any token
+//! will do), API versions (all are one, but there must be one), locations, resource providers'
+//! registration, more than one function app at a time that is published, and most of the time that
+//! Azure takes. It is harder than Azure may be in one thing: role assignments outlive the account
+//! that they are for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -33,136 +33,110 @@ use crate::{
 };
 
 const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
-pub const STORAGE_KEY: &str = "c3RvcmFnZS1rZXktb2YtdGhlLXRlc3Q=";
-pub const CONNECTION_STRING: &str = "InstrumentationKey=key-of-the-test-aQ9z;ApplicationId=a";
 /// A JSON web token with the claims that `az login --identity` reads, and no signature:
 /// {"alg":"none"} and {"tid":"…aa","oid":"o","sub":"s"}, in base64.
 pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJ0aWQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwYWEiLCJvaWQiOiJvIiwic3ViIjoicyIsInhtc19taXJpZCI6Ii9zdWJzY3JpcHRpb25zL3gifQ.";
 pub const MASTER_KEY: &str = "master-key-of-the-test-fV0pQ==";
 
-/// The last one has no Functions.
-const LOCATIONS: [(&str, &str); 3] = [
-    ("westus2", "West US 2"),
-    ("northeurope", "North Europe"),
-    ("germanynorth", "Germany North"),
+const TEMPLATE: &str = include_str!("../../infra/main.json");
+const SNAPSHOTS: [&str; 3] = [
+    include_str!("../../infra/identity.snapshot.json"),
+    include_str!("../../infra/no-logs.snapshot.json"),
+    include_str!("../../infra/storage-keys.snapshot.json"),
 ];
 
 // What the paths of resources are like, behind that of their group.
-const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
-const CONTAINER: &str =
-    "/providers/microsoft.storage/storageaccounts/{}/blobservices/{}/containers/{}";
+const DEPLOYMENT: &str = "/providers/microsoft.resources/deployments/{}";
+const ASSIGNMENTS: &str = "/providers/microsoft.authorization/roleassignments";
 const WORKSPACE: &str = "/providers/microsoft.operationalinsights/workspaces/{}";
-const COMPONENT: &str = "/providers/microsoft.insights/components/{}";
-const PLAN: &str = "/providers/microsoft.web/serverfarms/{}";
+const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
 const SITE: &str = "/providers/microsoft.web/sites/{}";
 
-/// A call of Resource Manager, as it was answered.
+/// A call.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub method: String,
     pub path: String,
-    /// None: the connection was dropped.
-    pub status: Option<u16>,
+    pub query: String,
 }
 
-impl Call {
-    pub fn changes_something(&self) -> bool {
-        // All that is asked by POST only asks.
-        !["GET", "HEAD", "POST"].contains(&&*self.method)
-    }
-}
-
-/// What the app's front end answers, this many times, to calls of this method with this in their
-/// path, in place of passing them on.
-pub struct FrontFault {
+/// Calls of this kind get this answer, so many times, or for so long from the first one on. A kind is
+/// `METHOD PLACE /part-of-the-path`, a place is arm, scm or front.
+pub struct Fault {
     pub call: &'static str,
-    /// Only calls with this value in `x-functions-key`, or `?code=`. Empty: all.
+    /// Only calls with this key. Empty: all.
     pub key: &'static str,
     pub times: usize,
-    /// None: the connection is dropped.
-    pub status: Option<u16>,
+    pub lasts: Duration,
+    pub answer: Answer,
+    pub first: Option<Instant>,
 }
 
-/// Calls of this method and with this in their path are refused so many times, as in this recording
-/// and with this message.
-pub struct Refusal {
-    pub call: &'static str,
-    pub recording: &'static str,
-    pub message: &'static str,
-    pub times: usize,
+pub enum Answer {
+    HangUp,
+    /// Nothing, until the client gives up.
+    Silence,
+    Status(u16),
+    /// Like this recording, with this content.
+    Like(&'static str, Value),
+    /// What func prints.
+    Says(&'static str),
 }
 
-fn is_of(call: &str, request: &Request, path: &str) -> bool {
-    let (method, part) = call.split_once(' ').unwrap();
-    method == request.method && path.contains(part)
-}
-
-/// What is not ready yet: so many times, and for so long after it was first asked.
-#[derive(Default)]
-pub struct Delay {
-    pub times: usize,
-    pub time: Duration,
-    first: Option<Instant>,
-}
-
-impl Delay {
-    fn goes_on(&mut self) -> bool {
-        let first = *self.first.get_or_insert_with(Instant::now);
-        let again = self.times > 0;
-        self.times = self.times.saturating_sub(1);
-        again || first.elapsed() < self.time
+impl Fault {
+    pub fn new(call: &'static str, times: usize, answer: Answer) -> Self {
+        Self {
+            call,
+            key: "",
+            times,
+            lasts: Duration::ZERO,
+            answer,
+            first: None,
+        }
     }
+}
+
+struct Deployment {
+    /// How often it is still running when it is asked for.
+    running: usize,
+    state: &'static str,
+    app: Value,
 }
 
 #[derive(Default)]
 pub struct State {
-    /// By id in lower case, all resource types together.
+    /// By id in lower case, all resource types together, but for role assignments.
     resources: BTreeMap<String, Value>,
+    /// By id in lower case.
+    assignments: BTreeMap<String, usize>,
+    /// Stands for the identity that there is.
+    principal: Option<usize>,
+    deployments: BTreeMap<String, Deployment>,
+    /// How often the next deployment is running when it is asked for.
+    pub running: usize,
+    /// The parameters of the last deployment.
+    pub parameters: Value,
     pub calls: Vec<Call>,
+    /// Method, path and status of what the app's front end was asked.
+    pub front_calls: Vec<Call>,
     /// Requests that the stand-in has no answer for, and answers that are not as recorded. There
     /// should be none.
     pub wrong: Vec<String>,
-    /// A call of this method and with this in its path is kept waiting until `release`.
+    /// A call of this kind is kept waiting until `release`.
     held: Option<&'static str>,
     holding: bool,
-    pub refusal: Option<Refusal>,
-    /// Each kind of call fails when it is made for the first time; the kinds that were made.
-    pub fail_each: Option<BTreeSet<(String, String)>>,
-    pub taken_names: Vec<&'static str>,
+    pub faults: Vec<Fault>,
     /// So many times is a group still there, as Deleting, when it is asked for after its deletion
     /// has begun.
     pub deleting: usize,
-    /// So many times is a storage account not ready when it is asked for.
-    pub settling: usize,
-    /// Resource Graph does not find the app yet.
-    pub lag: Delay,
-    /// The deployment site is not up yet.
-    pub unavailable: Delay,
-    /// The app does not get the settings that it is created with.
-    pub settings_lost: bool,
     /// Workspaces that were deleted without force: their names are not free.
     pub lost_workspaces: Vec<String>,
-    /// By the app's id, what it was given for settings.
-    pub settings: BTreeMap<String, Value>,
-    /// So many times is the app not `Running` yet when asked for.
-    pub starting: usize,
-    /// So many times does the app's host give no master key when Resource Manager asks it.
-    pub without_master_key: usize,
-    pub front_faults: Vec<FrontFault>,
-    /// Method, path and status of what the app's front end was asked.
-    pub front_calls: Vec<Call>,
     /// Where the Functions host listens, once something is published.
     pub host_port: Option<u16>,
-    /// Poll URLs of operations that run on, and what they end with.
-    operations: BTreeMap<String, Operation>,
+    /// What is deleted when this is asked for, and the answer.
+    operations: BTreeMap<String, (String, &'static str, Value)>,
     default_host_name: String,
     base: String,
-}
-
-struct Operation {
-    /// Done when the operation is asked after.
-    deletes: String,
-    result: (&'static str, Value),
 }
 
 struct Shared {
@@ -211,24 +185,24 @@ impl Azure {
         }
     }
 
-    /// What a client other than az is answered, which asks without TLS.
-    pub fn answer(&self, request: &Request) -> Reply {
-        self.shared.resource_manager(request)
-    }
-
-    /// What the deployment site answers to an upload.
-    pub fn upload(&self, request: &Request) -> Reply {
-        let Some(mut state) = self.shared.unless_held("scm", request) else {
-            return Reply::HangUp;
+    /// What becomes of an upload to the deployment site.
+    ///
+    /// # Errors
+    ///
+    /// What func prints then.
+    pub fn upload(&self, app: &str) -> Result<(), &'static str> {
+        let request = Request::new("POST", "/api/publish");
+        let Some(mut state) = self.shared.unless_held("scm", &request) else {
+            return Err("The connection was closed.");
         };
-        let reply = if state.unavailable.goes_on() {
-            Reply::text(503, "The service is unavailable.").like("scm-503")
-        } else {
-            like("80", &Value::Null).with("Location", "/api/deployments/0")
-        };
-        let wrong = forms::differences(request, &reply);
-        state.wrong.extend(wrong);
-        reply
+        let site = format!("/sites/{}", app.to_lowercase());
+        if let Some(fault) = state.fault("scm", &request)
+            && let Answer::Says(words) = fault.answer
+        {
+            return Err(words);
+        }
+        let is_there = state.resources.keys().any(|id| id.ends_with(&site));
+        is_there.then_some(()).ok_or("Can't find app with name")
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -244,7 +218,7 @@ impl Azure {
     }
 
     /// Keeps calls of this kind waiting until `release`, and then hangs up without having done
-    /// anything. Before the path stands where it was called: arm, scm or front.
+    /// anything.
     pub fn hold(&self, call: &'static str) {
         self.state().held = Some(call);
     }
@@ -275,29 +249,46 @@ impl State {
         names.map(|r| text(&r["name"]).to_owned()).collect()
     }
 
-    /// All that there is, as far as two provisioned apps can be the same: without the names that
-    /// are made up anew each time.
+    /// All that there is, as far as two runs can give the same.
     pub fn summary(&self) -> Vec<String> {
-        let plans = self.names("Microsoft.Web/serverfarms");
-        let resources = self.resources.values().map(|resource| {
-            let mut text = resource.to_string();
-            for (index, name) in plans.iter().enumerate() {
-                text = text.replace(name, &format!("PLAN-{index}"));
-            }
-            text.replace(&self.default_host_name, "HOST")
-        });
-        resources.collect()
+        let assignments = self.assignments.keys().cloned();
+        let resources = self.resources.values().map(Value::to_string);
+        let resources = resources.map(|text| text.replace(&self.default_host_name, "HOST"));
+        resources.chain(assignments).collect()
     }
 
-    /// Puts there what another Azure has.
-    pub fn copy(&mut self, other: &Self) {
-        for (id, resource) in &other.resources {
-            let text = resource.to_string();
-            let text = text.replace(&other.default_host_name, &self.default_host_name);
-            let resource = serde_json::from_str(&text).unwrap();
-            self.resources.insert(id.clone(), resource);
+    /// As a first run leaves it.
+    pub fn provision(&mut self, group: &str, parameters: Value) {
+        let tags = json!({"created-by": "random-number-provision.sh"});
+        self.insert(group, json!({"location": "westus2", "tags": tags}));
+        let name = text(&parameters["appName"]).to_owned();
+        self.begin(&name, &in_subscription(group), parameters);
+        self.progress(&name);
+    }
+
+    /// As if a deployment of this name had ended like this.
+    pub fn end_deployment(&mut self, name: &str, state: &'static str) {
+        let (running, app) = (0, Value::Null);
+        let deployment = Deployment {
+            running,
+            state,
+            app,
+        };
+        self.deployments.insert(name.to_owned(), deployment);
+    }
+
+    /// The ids of all that there is.
+    pub fn ids(&self) -> Vec<&str> {
+        self.resources.values().map(|it| text(&it["id"])).collect()
+    }
+
+    /// Nothing, at the same places.
+    pub fn empty(&self) -> Self {
+        Self {
+            default_host_name: self.default_host_name.clone(),
+            base: self.base.clone(),
+            ..Self::default()
         }
-        self.settings.clone_from(&other.settings);
     }
 
     pub fn resource(&self, kind: &str) -> &Value {
@@ -307,24 +298,12 @@ impl State {
         first
     }
 
-    /// Puts something there that somebody else has made.
+    /// Puts something there that somebody else has made, or an earlier version of the script.
     pub fn insert(&mut self, id: &str, resource: Value) {
         self.keep(&in_subscription(id), resource);
     }
 
-    /// Takes away what somebody else has deleted.
-    pub fn take_away(&mut self, id: &str) {
-        let id = in_subscription(id).to_lowercase();
-        self.resources.remove(&id).expect("it is there");
-    }
-
-    /// Takes the only resource of this kind away.
-    pub fn forget(&mut self, kind: &str) {
-        let id = text(&self.resource(kind)["id"]).to_lowercase();
-        self.resources.remove(&id);
-    }
-
-    fn keep(&mut self, id: &str, mut resource: Value) -> Value {
+    fn keep(&mut self, id: &str, mut resource: Value) {
         let mut segments = id.split('/').skip(5);
         let name = id.rsplit('/').next().unwrap();
         resource["id"] = json!(id);
@@ -338,15 +317,18 @@ impl State {
                 json!(kind)
             }
         };
-        self.resources.insert(id.to_lowercase(), resource.clone());
-        resource
+        self.resources.insert(id.to_lowercase(), resource);
     }
 
-    fn sites_on(&self, plan: &str) -> usize {
-        let sites = self.resources.values();
-        sites
-            .filter(|r| text(&r["properties"]["serverFarmId"]).eq_ignore_ascii_case(plan))
-            .count()
+    /// Takes a resource and all below it away.
+    fn remove(&mut self, id: &str) {
+        let below = format!("{id}/");
+        self.resources
+            .retain(|other, _| other != id && !other.starts_with(&below));
+        let is_gone = |name| id.contains(name) || !id.contains("/providers/");
+        self.host_port.take_if(|_| is_gone("/sites/"));
+        self.principal
+            .take_if(|_| is_gone("/userassignedidentities/"));
     }
 
     /// Long-running: the answer, of this form, says where to ask for the result.
@@ -357,10 +339,12 @@ impl State {
         deletes: &str,
         result: (&'static str, Value),
     ) -> Reply {
-        let path = format!("{path}/{}", self.operations.len());
+        let path = format!(
+            "/subscriptions/{SUBSCRIPTION}{path}/{}",
+            self.operations.len()
+        );
         let url = format!("{}{path}?api-version=2024-11-01", self.base);
-        let deletes = deletes.to_owned();
-        let operation = Operation { deletes, result };
+        let operation = (deletes.to_owned(), result.0, result.1);
         self.operations.insert(path.to_lowercase(), operation);
         let mut reply = like(begun, &Value::Null).with("Location", url.clone());
         if begun.starts_with("106") {
@@ -370,28 +354,16 @@ impl State {
         reply.with("Retry-After", "1")
     }
 
-    fn poll(&mut self, request: &Request) -> Option<Reply> {
-        let Operation { deletes, result } = self.operations.get(&request.path.to_lowercase())?;
-        let (deletes, (form, result)) = (deletes.clone(), result.clone());
-        if !deletes.is_empty() {
-            self.remove(&deletes);
-        }
-        Some(like(form, &result))
-    }
-
-    /// Takes a resource and all below it away.
-    fn remove(&mut self, id: &str) {
-        let below = format!("{id}/");
-        self.resources
-            .retain(|other, _| other != id && !other.starts_with(&below));
-    }
-
     fn resource_manager(&mut self, request: &Request) -> Reply {
         let token = request.header("authorization").unwrap_or_default();
         if !token.starts_with("Bearer ") || !request.query.contains("api-version=") {
             return refused("There is no bearer token or no api-version.");
         }
-        if let Some(reply) = self.poll(request) {
+        if let Some((deletes, form, result)) = self.operations.get(&request.path.to_lowercase()) {
+            let (deletes, reply) = (deletes.clone(), like(form, result));
+            if !deletes.is_empty() {
+                self.remove(&deletes);
+            }
             return reply;
         }
         let kind = forms::kind(&request.path);
@@ -407,52 +379,20 @@ impl State {
             ("GET", "/subscriptions" | "/tenants") => {
                 Reply::json(200, &fixed(&kind[1..], "")).like("subscriptions")
             }
-            ("GET", "/providers/microsoft.web/locations/{}/functionappstacks") => {
-                like("01", &fixed("stacks", ""))
-            }
-            ("GET", "/providers/microsoft.web/functionappstacks") => {
-                like("06", &fixed("stacks", ""))
-            }
-            ("POST", "/providers/microsoft.resourcegraph/resources") => self.graph(request),
-            ("GET", "/subscriptions/{}/locations") => {
-                let locations = LOCATIONS.map(|(name, display)| {
-                    json!({
-                        "id": format!("/subscriptions/{SUBSCRIPTION}/locations/{name}"),
-                        "name": name, "displayName": display,
-                        "regionalDisplayName": format!("(There) {display}"),
-                        "metadata": {"pairedRegion": []}, "availabilityZoneMappings": [],
-                    })
-                });
-                like("05", &json!({"value": locations}))
-            }
-            ("GET", "/subscriptions/{}/providers/microsoft.web/georegions") => {
-                let regions = LOCATIONS[..2]
-                    .iter()
-                    .map(|(_, display)| json!({"name": display, "properties": {"name": display}}));
-                let is_flex = request.query.contains("FlexConsumption");
-                let form = if is_flex { "02" } else { "03" };
-                like(form, &json!({"value": regions.collect::<Vec<_>>()}))
-            }
-            ("POST", "/subscriptions/{}/providers/microsoft.storage/checknameavailability") => {
-                let name = &request.json()["name"];
-                let is_there = self
-                    .names("Microsoft.Storage/storageAccounts")
-                    .iter()
-                    .any(|it| it == name);
-                if is_there || self.taken_names.contains(&text(name)) {
-                    like(
-                        "17",
-                        &json!({"nameAvailable": false, "reason": "AlreadyExists"}),
-                    )
-                } else {
-                    like("16", &json!({"nameAvailable": true}))
-                }
-            }
             ("GET", "/subscriptions/{}/resources") => {
                 let group = request.query.split("resourceGroup").nth(1);
                 let group = group.unwrap_or_default().replace("%27", "'");
                 let group = group.split('\'').nth(1).unwrap_or_default();
                 self.list(&in_subscription(group))
+            }
+            ("GET", _) if kind.starts_with("/subscriptions/{}/providers/") => {
+                let types = "sites serverFarms storageAccounts components smartDetectorAlertRules \
+                             userAssignedIdentities";
+                let types = types.split_whitespace();
+                let types =
+                    types.map(|it| json!({"resourceType": it, "apiVersions": ["2024-01-01"]}));
+                let answer = json!({"resourceTypes": types.collect::<Vec<_>>()});
+                Reply::json(200, &answer).like("provider-GET")
             }
             _ => self.not_known(request),
         }
@@ -475,28 +415,8 @@ impl State {
         like("70", &json!({"value": value}))
     }
 
-    fn graph(&mut self, request: &Request) -> Reply {
-        let lags = self.lag.goes_on();
-        let body = request.json();
-        let name = text(&body["query"])
-            .split("name =~ '")
-            .nth(1)
-            .unwrap_or_default();
-        let name = name.split('\'').next().unwrap_or_default();
-        let found = self.resources.values().filter(|resource| {
-            !lags
-                && resource["type"] == "Microsoft.Web/sites"
-                && text(&resource["name"]).eq_ignore_ascii_case(name)
-        });
-        let rows = found.map(|site| json!([site["id"]])).collect::<Vec<_>>();
-        let answer =
-            json!({"count": rows.len(), "data": {"columns": [{"name": "id"}], "rows": rows}});
-        Reply::json(200, &answer).like("resource-graph")
-    }
-
     fn group(&mut self, request: &Request) -> Reply {
         let id = request.path.to_lowercase();
-        let name = request.path.rsplit('/').next().unwrap();
         let existing = self.resources.get(&id).cloned();
         match (&*request.method, existing) {
             ("GET", Some(group)) if group["properties"]["provisioningState"] == "Deleting" => {
@@ -507,7 +427,6 @@ impl State {
                 Reply::json(200, &group).like("group-GET-deleting")
             }
             ("GET", Some(group)) => like("11", &group),
-            ("HEAD", None) => like("13", &Value::Null),
             ("GET" | "DELETE", None) => no_group(&id),
             ("PUT", existing) => {
                 let mut group = request.json();
@@ -517,20 +436,17 @@ impl State {
                 }
                 group["properties"] = json!({"provisioningState": "Succeeded"});
                 let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
-                like("10", &self.keep(&path, group))
+                self.keep(&path, group);
+                like("10", &self.resources[&id])
             }
             ("DELETE", Some(_)) => {
-                self.host_port = None;
                 // Workspaces keep their names, here too.
                 let below = format!("{id}/providers/microsoft.operationalinsights/");
-                let lost = self
-                    .resources
-                    .keys()
-                    .filter(|other| other.starts_with(&below));
-                self.lost_workspaces.extend(lost.cloned());
-                self.start_deleting(name);
-                let path = format!("/subscriptions/{SUBSCRIPTION}/operationresults");
-                self.operation("14-group-DELETE-202-2026", &path, &id, ("15c", Value::Null))
+                let ids = self.resources.keys().filter(|it| it.starts_with(&below));
+                self.lost_workspaces.extend(ids.cloned());
+                self.start_deleting(request.path.rsplit('/').next().unwrap());
+                let done = ("15c", Value::Null);
+                self.operation("14-group-DELETE-202-2026", "/operationresults", &id, done)
             }
             _ => self.not_known(request),
         }
@@ -545,57 +461,19 @@ impl State {
     /// What lies in a group that is there; the kind is what follows the group's name in the path.
     fn in_group(&mut self, request: &Request, kind: &str) -> Reply {
         let id = request.path.to_lowercase().replace("%20", " ");
-        let name = request.path.rsplit('/').next().unwrap();
-        // Itself, or what it is a part of.
-        let resource = first(9, &id);
-        if ["POST", "PUT"].contains(&&*request.method)
-            && resource != id
-            && !self.resources.contains_key(&resource)
-        {
-            return not_found(request);
+        if kind.starts_with(DEPLOYMENT) {
+            return self.deployment(request, &kind[DEPLOYMENT.len()..]);
+        }
+        if let Some((scope, name)) = id.split_once(ASSIGNMENTS) {
+            return self.role_assignments(request, scope, name);
         }
         match (&*request.method, kind) {
-            ("GET", "/resources") => self.list(&first(5, &id)),
-            ("GET", "/providers/microsoft.web/serverfarms") => {
-                let below = format!("{id}/");
-                let plans = self
-                    .resources
-                    .iter()
-                    .filter(|(id, _)| id.starts_with(&below));
-                let plans = plans.map(|(id, plan)| {
-                    let mut plan = plan.clone();
-                    plan["properties"]["numberOfSites"] = json!(self.sites_on(id));
-                    plan
-                });
-                let plans = plans.collect::<Vec<_>>();
-                let form = if plans.is_empty() { "36" } else { "34" };
-                like(form, &json!({"value": plans}))
-            }
-            ("POST", "/providers/microsoft.storage/storageaccounts/{}/listkeys") => {
-                let keys = ["key1", "key2"].map(
-                    |name| json!({"keyName": name, "value": STORAGE_KEY, "permissions": "FULL"}),
-                );
-                like("23", &json!({"keys": keys}))
-            }
-            ("POST", "/providers/microsoft.web/sites/{}/config/{}/list") => {
-                let sku = &self.resources[&resource]["properties"]["sku"];
-                let form = if *sku == "Dynamic" { "51" } else { "50" };
-                like(form, &json!({"properties": self.settings.get(&resource)}))
-            }
-            ("PUT", "/providers/microsoft.web/sites/{}/config/{}") => {
-                let settings = request.json();
-                self.settings
-                    .insert(resource, settings["properties"].clone());
-                like("53", &settings)
-            }
             ("POST", "/providers/microsoft.web/sites/{}/host/{}/listkeys") => {
                 if self.host_port.is_none() {
-                    return host_error("62", "ServiceUnavailable");
+                    let message = "Encountered an error (ServiceUnavailable) from host runtime.";
+                    return error("62", "BadRequest", message);
                 }
-                let is_without = self.without_master_key > 0;
-                self.without_master_key = self.without_master_key.saturating_sub(1);
-                let key = if is_without { "" } else { MASTER_KEY };
-                let keys = json!({"masterKey": key, "functionKeys": {"default": "of-the-host"}});
+                let keys = json!({"masterKey": MASTER_KEY, "functionKeys": {"default": "any"}});
                 like("60", &keys)
             }
             ("POST", "/providers/microsoft.web/sites/{}/functions/{}/listkeys") => {
@@ -606,194 +484,190 @@ impl State {
                     |keys| Reply::json(200, &keys).like("function-listkeys"),
                 )
             }
-            ("GET", _) => self.get(request, kind, &id),
-            ("PUT", WORKSPACE) => self.put_workspace(request),
-            ("PUT", COMPONENT) => self.put_component(request, name),
-            ("PUT", STORAGE) => self.put_storage(request, name),
-            ("PUT", CONTAINER) => self.put_container(request),
-            ("PUT", PLAN) => {
-                let mut plan = request.json();
-                plan["properties"]["provisioningState"] = json!("Succeeded");
-                like("30", &self.keep(&request.path, plan))
-            }
-            ("PUT", SITE) => self.put_site(request, name),
+            ("GET", _) => match (self.resources.get(&id), kind) {
+                (Some(resource), STORAGE) => like("21-storage-GET-200", resource),
+                (Some(resource), SITE) => like("44", resource),
+                (Some(_), _) => self.not_known(request),
+                (None, _) => not_found(request),
+            },
             ("DELETE", _) => self.delete(request, kind, &id),
             _ => self.not_known(request),
         }
     }
 
-    fn get(&mut self, request: &Request, kind: &str, id: &str) -> Reply {
-        let Some(mut resource) = self.resources.get(id).cloned() else {
-            return match kind {
-                CONTAINER => no_container(),
-                _ => not_found(request),
-            };
-        };
-        let form = match kind {
-            STORAGE if self.settling > 0 => {
-                self.settling -= 1;
-                resource["properties"]["provisioningState"] = json!("ResolvingDNS");
-                return Reply::json(200, &resource).like("storage-GET-not-ready");
+    fn role_assignments(&mut self, request: &Request, scope: &str, name: &str) -> Reply {
+        let id = format!("{scope}{ASSIGNMENTS}{name}");
+        match &*request.method {
+            "GET" if name.is_empty() => {
+                let all = self.assignments.iter();
+                let here = all.filter(|(other, _)| other.starts_with(&id));
+                let value = here.map(|(id, principal)| {
+                    json!({"id": id, "name": id.rsplit('/').next(), "properties": {
+                        "scope": scope, "principalId": principal, "roleDefinitionId": "any"}})
+                });
+                like("158", &json!({"value": value.collect::<Vec<_>>()}))
             }
-            STORAGE => "21-storage-GET-200",
-            CONTAINER => "26",
-            SITE => {
-                if self.starting > 0 {
-                    self.starting -= 1;
-                    resource["properties"]["state"] = json!("Stopped");
-                }
-                let location = text(&resource["location"]);
-                let known = LOCATIONS.iter().find(|(name, _)| *name == location);
-                resource["location"] = json!(known.map_or(location, |(_, display)| display));
-                let is_flex = resource["properties"]["sku"] != "Dynamic";
-                if is_flex { "44" } else { "43" }
-            }
-            PLAN => "31",
-            WORKSPACE => "101",
-            _ => "121",
-        };
-        like(form, &resource)
+            "DELETE" if self.assignments.remove(&id).is_some() => like("150", &json!({"id": id})),
+            _ => self.not_known(request),
+        }
     }
 
-    fn put_storage(&mut self, request: &Request, name: &str) -> Reply {
-        if self.taken_names.contains(&name) {
-            let message = format!("The storage account named {name} is already taken.");
-            return gateway_error("93", "StorageAccountAlreadyTaken", &message);
+    /// The kind is what follows the deployment's name in the path.
+    fn deployment(&mut self, request: &Request, kind: &str) -> Reply {
+        let name = request.path.split('/').nth(8).unwrap();
+        let group = first(5, &request.path);
+        let is_known = self.deployments.contains_key(name);
+        let body = |state: &str, host: &str| {
+            json!({"name": name, "properties": {"mode": "Incremental",
+                "provisioningState": state, "outputs": {"host": {"type": "String", "value": host}}}})
+        };
+        match (&*request.method, kind) {
+            ("POST", "/validate") => match self.parameters_of(request) {
+                Some(_) => like("170", &body("Succeeded", "")),
+                None => refused("That is not infra/main.json, or not with its parameters."),
+            },
+            ("POST", "/whatif") => {
+                let parameters = self.parameters_of(request).unwrap_or_default();
+                let changes = resources(&parameters, &group).into_iter().map(|resource| {
+                    json!({"resourceId": resource["id"], "changeType": "Create", "after": resource})
+                });
+                let changes = json!({"changes": changes.collect::<Vec<_>>()});
+                let result = json!({"status": "Succeeded", "properties": changes});
+                self.operation("183", "/operationresults", "", ("181", result))
+            }
+            ("PUT", "") => {
+                let parameters = self.parameters_of(request).unwrap_or_default();
+                self.begin(name, &group, parameters);
+                let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
+                let url = format!(
+                    "{}{path}/operationStatuses/1?api-version=2025-04-01",
+                    self.base
+                );
+                let form = if is_known { "174" } else { "171" };
+                like(form, &body("Accepted", "")).with("Azure-AsyncOperation", url)
+            }
+            ("GET", "" | "/operationstatuses/{}") if is_known => {
+                let state = self.progress(name);
+                let form = match (state, kind) {
+                    ("Failed" | "Canceled", "") => "177",
+                    ("Failed", _) => {
+                        let details = json!([{"code": "BadRequest", "message": "{\"code\": \
+                            \"RoleAssignmentUpdateNotPermitted\"}"}]);
+                        let error = json!({"code": "DeploymentFailed", "details": details});
+                        return like("206", &json!({"status": "Failed", "error": error}));
+                    }
+                    ("Running", "") => "178",
+                    ("Running", _) => "202",
+                    (_, "") => "173",
+                    _ => "172",
+                };
+                let mut answer = body(state, &self.default_host_name);
+                answer["status"] = json!(state);
+                like(form, &answer)
+            }
+            ("GET", "") => {
+                let message = format!("Deployment '{name}' could not be found.");
+                let error = json!({"code": "DeploymentNotFound", "message": message});
+                Reply::json(404, &json!({ "error": error })).like("deployment-GET-404")
+            }
+            _ => self.not_known(request),
         }
-        let existed = self.resources.contains_key(&request.path.to_lowercase());
-        let mut account = request.json();
-        let endpoints = ["blob", "queue", "table", "file"].map(|service| {
-            let url = format!("https://{name}.{service}.core.windows.net/");
-            (service.to_owned(), json!(url))
-        });
-        account["properties"]["provisioningState"] = json!("Succeeded");
-        account["properties"]["primaryEndpoints"] = Value::Object(endpoints.into_iter().collect());
-        let account = self.keep(&request.path, account);
-        if existed {
-            return Reply::json(200, &account).like("storage-PUT-existing");
-        }
-        let path = format!(
-            "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Storage/locations/westus2/\
-             asyncoperations"
+    }
+
+    /// The parameters, if this is a deployment of our template. az sends the template's text as it
+    /// is, behind a name without quotes.
+    fn parameters_of(&mut self, request: &Request) -> Option<Value> {
+        let body = String::from_utf8_lossy(&request.body);
+        let rest = body.replacen(
+            &format!("template:{}", TEMPLATE.trim()),
+            "\"template\":{}",
+            1,
         );
-        self.operation("18", &path, "", ("20", account))
+        let sent: Value = serde_json::from_str(&rest).ok()?;
+        let declared: Value = serde_json::from_str(TEMPLATE).unwrap();
+        let parameters = sent["properties"]["parameters"].as_object()?;
+        let is_declared = |name: &String| declared["parameters"][name].is_object();
+        let values = parameters
+            .iter()
+            .map(|(name, it)| (name.clone(), it["value"].clone()));
+        (parameters.keys().all(is_declared) && sent["properties"]["mode"] == "Incremental")
+            .then(|| values.collect())
     }
 
-    fn put_workspace(&mut self, request: &Request) -> Reply {
-        let id = request.path.to_lowercase();
-        if self.lost_workspaces.contains(&id) {
-            return refused("A deleted workspace keeps its name for 14 days.");
+    fn begin(&mut self, name: &str, group: &str, parameters: Value) {
+        let mut deployment = Deployment {
+            running: std::mem::take(&mut self.running),
+            state: "Succeeded",
+            app: Value::Null,
+        };
+        for resource in resources(&parameters, group) {
+            let id = text(&resource["id"]).to_owned();
+            let lower = id.to_lowercase();
+            if lower.contains(ASSIGNMENTS) {
+                // Of the identity that there is now.
+                let principal = *self.principal.get_or_insert(self.calls.len());
+                if *self.assignments.entry(lower).or_insert(principal) != principal {
+                    deployment.state = "Failed";
+                    break;
+                }
+                continue;
+            }
+            if lower.contains("/workspaces/") && self.lost_workspaces.contains(&lower) {
+                self.wrong
+                    .push("a deleted workspace keeps its name for 14 days".to_owned());
+            }
+            if lower.contains("/components/") {
+                // Azure adds these minutes later.
+                let (group, name) = id
+                    .split_once("/providers/Microsoft.Insights/components/")
+                    .unwrap();
+                let rule = format!("smartDetectorAlertRules/Failure Anomalies - {name}");
+                let rule = format!("{group}/providers/microsoft.alertsmanagement/{rule}");
+                self.keep(&rule, json!({"location": "global"}));
+            }
+            if lower.contains("/sites/") {
+                deployment.app = resource;
+            } else {
+                self.keep(&id, resource);
+            }
         }
-        let existed = self.resources.contains_key(&id);
-        let mut workspace = request.json();
-        workspace["properties"]["provisioningState"] = json!("Succeeded");
-        let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
-        let mut workspace = self.keep(&path, workspace);
-        if existed {
-            return like("109", &workspace);
-        }
-        let url = format!("{}{path}?api-version=2025-02-01", self.base);
-        workspace["properties"]["provisioningState"] = json!("Creating");
-        like("100", &workspace).with("Location", url)
+        self.parameters = parameters;
+        self.deployments.insert(name.to_owned(), deployment);
     }
 
-    fn put_component(&mut self, request: &Request, name: &str) -> Reply {
-        let mut component = request.json();
-        let workspace = text(&component["properties"]["WorkspaceResourceId"]).to_lowercase();
-        if !self.resources.contains_key(&workspace) {
-            return refused("There is no such workspace.");
+    /// The state of a deployment, which gets on each time it is asked for.
+    fn progress(&mut self, name: &str) -> &'static str {
+        let deployment = self.deployments.get_mut(name).unwrap();
+        if deployment.running > 0 {
+            deployment.running -= 1;
+            return "Running";
         }
-        component["properties"]["ConnectionString"] = json!(CONNECTION_STRING);
-        let component = self.keep(&request.path, component);
-        // Azure adds these minutes later.
-        let group = request.path.split("/providers/").next().unwrap();
-        let rule = format!("smartDetectorAlertRules/Failure Anomalies - {name}");
-        for added in [
-            &format!("microsoft.alertsmanagement/{rule}"),
-            "microsoft.insights/actiongroups/Application Insights Smart Detection",
-        ] {
-            let id = format!("{group}/providers/{added}");
-            self.keep(&id, json!({"location": "global"}));
+        let state = deployment.state;
+        let mut app = deployment.app.take();
+        if state == "Succeeded" && app.is_object() {
+            // As the recorded one says it.
+            let storage = &mut app["properties"]["functionAppConfig"]["deployment"]["storage"];
+            let authentication = &mut storage["authentication"]["type"];
+            *authentication = json!(text(authentication).to_lowercase());
+            app["properties"]["state"] = json!("Running");
+            app["properties"]["defaultHostName"] = json!(self.default_host_name);
+            let id = text(&app["id"]).to_owned();
+            self.keep(&id, app);
         }
-        like("120", &component)
-    }
-
-    fn put_container(&mut self, request: &Request) -> Reply {
-        if self.settling > 0 {
-            let message = "The storage account provisioning state must be 'Succeeded'.";
-            let code = "StorageAccountIsNotProvisioned";
-            return Reply::json(409, &json!({"error": {"code": code, "message": message}}))
-                .like("storage-not-ready-409");
-        }
-        let existed = self.resources.contains_key(&request.path.to_lowercase());
-        let container = self.keep(&request.path, request.json());
-        if existed {
-            return Reply::json(200, &container).like("container-PUT-existing");
-        }
-        like("25", &container)
-    }
-
-    fn put_site(&mut self, request: &Request, name: &str) -> Reply {
-        if self.taken_names.contains(&name) {
-            let message = format!("Website with given name {name} already exists.");
-            return web_error("90", "Conflict", &message);
-        }
-        let id = request.path.to_lowercase();
-        let mut site = request.json();
-        let settings = site["properties"]["siteConfig"]["appSettings"].take();
-        let settings = settings.as_array().into_iter().flatten();
-        let settings = settings
-            .filter(|_| !self.settings_lost)
-            .map(|setting| (text(&setting["name"]).to_owned(), setting["value"].clone()));
-        self.settings.insert(id, settings.collect());
-
-        let is_flex = site["properties"]["serverFarmId"].is_string();
-        if !is_flex {
-            // Azure makes one Linux Consumption plan for the group and the location.
-            let group = request.path.split("/providers/").next().unwrap();
-            let plan =
-                format!("{group}/providers/Microsoft.Web/serverfarms/WestUS2LinuxDynamicPlan");
-            let sku = json!({"name": "Y1", "tier": "Dynamic"});
-            self.keep(&plan, json!({"location": site["location"], "sku": sku}));
-            site["properties"]["serverFarmId"] = json!(plan);
-        }
-        site["properties"]["sku"] = json!(if is_flex {
-            "FlexConsumption"
-        } else {
-            "Dynamic"
-        });
-        site["properties"]["state"] = json!("Running");
-        site["properties"]["defaultHostName"] = json!(self.default_host_name);
-        site["properties"]["hostNames"] = json!([self.default_host_name]);
-        // Azure takes the text that az sends for this number, and gives the number.
-        let scale = &mut site["properties"]["functionAppConfig"]["scaleAndConcurrency"];
-        if let Some(memory) = scale["instanceMemoryMB"].as_str() {
-            scale["instanceMemoryMB"] = json!(memory.parse::<u32>().unwrap());
-        }
-        like(
-            if is_flex { "40" } else { "42" },
-            &self.keep(&request.path, site),
-        )
+        state
     }
 
     fn delete(&mut self, request: &Request, kind: &str, id: &str) -> Reply {
-        let Some(resource) = self.resources.get(id).cloned() else {
-            return match kind {
-                SITE => like("48", &Value::Null),
-                WORKSPACE => like("111", &Value::Null),
-                _ => Reply::status(204).like("missing-DELETE"),
-            };
-        };
-        if kind == PLAN && self.sites_on(id) > 0 {
-            return Reply::status(409).like("plan-has-apps-409");
+        let plan = &self.resources.get(id).unwrap_or(&Value::Null)["properties"]["serverFarmId"];
+        let plan = text(plan).to_lowercase();
+        if !self.resources.contains_key(id) {
+            return Reply::status(204).like(if kind == SITE { "48" } else { "missing-DELETE" });
         }
         if kind == WORKSPACE && request.query.contains("force=true") {
-            let path = format!(
-                "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.OperationalInsights/locations/\
-                 westus2/operationstatuses"
-            );
             let result = json!({"status": "Succeeded"});
-            return self.operation("106", &path, id, ("107", result));
+            let path =
+                "/providers/Microsoft.OperationalInsights/locations/westus2/operationstatuses";
+            return self.operation("106", path, id, ("107", result));
         }
         self.remove(id);
         match kind {
@@ -802,31 +676,93 @@ impl State {
                 like("110", &Value::Null)
             }
             SITE => {
-                self.host_port = None;
-                let plan = text(&resource["properties"]["serverFarmId"]).to_lowercase();
-                let keep_plan = request.query.contains("deleteEmptyServerFarm=false");
-                if !keep_plan && self.sites_on(&plan) == 0 {
-                    self.resources.remove(&plan);
-                }
+                // The plan goes along with its last app.
+                self.resources.remove(&plan);
                 like("46", &Value::Null)
             }
-            PLAN => like("37", &Value::Null),
-            COMPONENT => like("124", &Value::Null),
-            CONTAINER => like("29", &Value::Null),
-            STORAGE => Reply::status(200).like("storage-DELETE"),
-            _ => Reply::status(200).like("alert-rule"),
+            "/providers/microsoft.insights/components/{}" => like("124", &Value::Null),
+            _ => Reply::status(200).like("resource-DELETE"),
         }
     }
+
+    /// The first fault for a call at this place, if there is one.
+    fn fault(&mut self, place: &str, request: &Request) -> Option<&Fault> {
+        let key = request.header("x-functions-key");
+        let mut faults = self.faults.iter_mut();
+        let fault = faults.find_map(|fault| {
+            let is_meant = is_of(fault.call, place, request)
+                && (fault.key.is_empty() || Some(fault.key) == key);
+            let goes_on = is_meant
+                && (fault.times > 0
+                    || fault.first.get_or_insert_with(Instant::now).elapsed() < fault.lasts);
+            goes_on.then_some(fault)
+        })?;
+        fault.times = fault.times.saturating_sub(1);
+        Some(fault)
+    }
+
+    fn answer(&mut self, place: &str, request: &Request) -> Option<Reply> {
+        let reply = match &self.fault(place, request)?.answer {
+            Answer::Silence => Reply::Silence,
+            Answer::Status(status) => Reply::status(*status),
+            Answer::Like("98", content) => {
+                like("98", content).with("WWW-Authenticate", "Bearer error=\"invalid_token\"")
+            }
+            Answer::Like("96", content) => like("96", content).with("Retry-After", "0"),
+            Answer::Like(recording, content) => like(recording, content),
+            Answer::HangUp | Answer::Says(_) => Reply::HangUp,
+        };
+        if request.path.contains("/operationStatuses/") {
+            self.end_deployment(request.path.split('/').nth(8).unwrap(), "Failed");
+        }
+        Some(reply)
+    }
+
+    /// What the app's front end answers by itself, or the port of the host that it asks.
+    fn front(&mut self, request: &Request) -> Result<u16, Reply> {
+        if self.names("Microsoft.Web/sites").is_empty() {
+            return Err(Reply::HangUp);
+        }
+        if let Some(reply) = self.answer("front", request) {
+            return Err(reply);
+        }
+        self.host_port.ok_or_else(|| match request.path.as_str() {
+            "/" => Reply::text(200, "Your Azure Function App is up and running."),
+            _ => Reply::status(404),
+        })
+    }
+}
+
+/// What the snapshots of the template list, with these names.
+fn resources(parameters: &Value, group: &str) -> Vec<Value> {
+    let is = |name| parameters[name] == true;
+    let snapshot = match (is("storageKeys"), is("logs")) {
+        (false, true) => SNAPSHOTS[0],
+        (false, false) => SNAPSHOTS[1],
+        (true, _) => SNAPSHOTS[2],
+    };
+    let group = group.rsplit('/').next().unwrap();
+    let snapshot = snapshot
+        .replace("rg-random-number", group)
+        .replace("random-number-a042886a3c", text(&parameters["appName"]))
+        .replace("randomnumbera042886a3c", text(&parameters["storageName"]));
+    let mut snapshot: Value = serde_json::from_str(&snapshot).unwrap();
+    let resources = snapshot["predictedResources"].as_array_mut().unwrap();
+    for resource in resources.iter_mut().filter(|it| it["location"].is_string()) {
+        resource["location"] = parameters["location"].clone();
+        resource["tags"] = parameters["tags"].clone();
+    }
+    let app = resources.last_mut().unwrap();
+    let config = &mut app["properties"]["functionAppConfig"];
+    config["scaleAndConcurrency"]["instanceMemoryMB"] = parameters["memory"].clone();
+    resources.drain(..).collect()
 }
 
 impl Shared {
     /// The state, unless this call is one that is held; then none, once it is released.
     fn unless_held(&self, place: &str, request: &Request) -> Option<MutexGuard<'_, State>> {
         let mut state = self.state.lock().unwrap();
-        let is_held = |state: &State| {
-            let path = format!("{place} {}", request.path);
-            state.held.is_some_and(|call| is_of(call, request, &path))
-        };
+        let is_held = |state: &State| state.held.is_some_and(|call| is_of(call, place, request));
         if !is_held(&state) {
             return Some(state);
         }
@@ -840,18 +776,11 @@ impl Shared {
         let Some(mut state) = self.unless_held("arm", request) else {
             return Reply::HangUp;
         };
-        let reply = state.answer(request);
+        let reply = state.answer("arm", request);
+        let reply = reply.unwrap_or_else(|| state.resource_manager(request));
         let wrong = forms::differences(request, &reply);
         state.wrong.extend(wrong);
-        let status = match &reply {
-            Reply::Answer { status, .. } => Some(*status),
-            Reply::Verbatim(_) | Reply::HangUp => None,
-        };
-        state.calls.push(Call {
-            method: request.method.clone(),
-            path: request.path.clone(),
-            status,
-        });
+        state.calls.push(request.into());
         reply
     }
 
@@ -859,108 +788,53 @@ impl Shared {
         let Some(mut state) = self.unless_held("front", request) else {
             return Reply::HangUp;
         };
+        state.front_calls.push(request.into());
         let next = state.front(request);
         drop(state);
-        // Without the lock: the host may take its time.
-        let reply = match next {
-            Front::Answer(reply) => reply,
-            // The front ends of Azure answer 502 when the host does not.
-            Front::PassOn(port, bytes) => {
-                pass_on(port, &bytes).map_or_else(|_| Reply::status(502), Reply::Verbatim)
-            }
-        };
-        let status = match &reply {
-            Reply::Answer { status, .. } => Some(*status),
-            Reply::Verbatim(bytes) => String::from_utf8_lossy(bytes)
-                .split_whitespace()
-                .nth(1)
-                .and_then(|status| status.parse().ok()),
-            Reply::HangUp => None,
-        };
-        self.state.lock().unwrap().front_calls.push(Call {
-            method: request.method.clone(),
-            path: request.path.clone(),
-            status,
-        });
+        // Without the lock: the host may take its time. The front ends of Azure answer 502 when the
+        // host does not answer.
+        let reply = next.map_or_else(
+            |reply| reply,
+            |port| pass_on(port, request).map_or_else(|_| Reply::status(502), Reply::Verbatim),
+        );
         reply
     }
 }
 
-impl State {
-    fn answer(&mut self, request: &Request) -> Reply {
-        if let Some(refusal) = &mut self.refusal
-            && refusal.times > 0
-            && is_of(refusal.call, request, &request.path)
-        {
-            refusal.times -= 1;
-            return refused_as(refusal.recording, refusal.message);
+impl From<&Request> for Call {
+    fn from(request: &Request) -> Self {
+        Self {
+            method: request.method.clone(),
+            path: request.path.clone(),
+            query: request.query.clone(),
         }
-        let kind = (request.method.clone(), forms::kind(&request.path));
-        if let Some(made) = &mut self.fail_each
-            && made.insert(kind)
-        {
-            if request.method == "PUT" {
-                // It is done, but there is no answer.
-                self.resource_manager(request);
-                return Reply::HangUp;
-            }
-            let Some(status) = [None, Some(429), Some(500), Some(503)][made.len() % 4] else {
-                return Reply::HangUp;
-            };
-            let error = json!({"code": "TestFault", "message": "Failed on purpose."});
-            let reply = Reply::json(status, &json!({ "error": error })).like("fault");
-            return reply.with("Retry-After", "0");
-        }
-        self.resource_manager(request)
-    }
-
-    fn front(&mut self, request: &Request) -> Front {
-        if self.names("Microsoft.Web/sites").is_empty() {
-            return Front::Answer(Reply::HangUp);
-        }
-        let code = request.query.strip_prefix("code=");
-        let key = request.header("x-functions-key").or(code);
-        let fault = self.front_faults.iter_mut().find(|fault| {
-            fault.times > 0
-                && is_of(fault.call, request, &request.path)
-                && (fault.key.is_empty() || Some(fault.key) == key)
-        });
-        if let Some(fault) = fault {
-            fault.times -= 1;
-            return Front::Answer(fault.status.map_or(Reply::HangUp, Reply::status));
-        }
-        let Some(port) = self.host_port else {
-            return Front::Answer(match request.path.as_str() {
-                "/" => Reply::text(200, "Your Azure Function App is up and running."),
-                _ => Reply::status(404),
-            });
-        };
-        let separator = if request.query.is_empty() { "" } else { "?" };
-        let mut bytes = format!(
-            "{} {}{separator}{} HTTP/1.1\r\n",
-            request.method, request.path, request.query
-        )
-        .into_bytes();
-        for (name, value) in &request.headers {
-            bytes.extend(format!("{name}: {value}\r\n").bytes());
-        }
-        bytes.extend(b"connection: close\r\n\r\n");
-        bytes.extend(&request.body);
-        Front::PassOn(port, bytes)
     }
 }
 
-/// What the app's front end does with a request.
-enum Front {
-    Answer(Reply),
-    PassOn(u16, Vec<u8>),
+/// Whether a request is of a kind such as `GET arm /sites/`.
+fn is_of(call: &str, place: &str, request: &Request) -> bool {
+    let mut words = call.splitn(3, ' ');
+    words.next() == Some(&request.method)
+        && words.next() == Some(place)
+        && words.next().is_none_or(|part| request.path.contains(part))
 }
 
 /// The answer of the host to a request that asks it to close the connection.
-fn pass_on(port: u16, request: &[u8]) -> io::Result<Vec<u8>> {
+fn pass_on(port: u16, request: &Request) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    stream.write_all(request)?;
+    let separator = if request.query.is_empty() { "" } else { "?" };
+    let (path, query) = (&request.path, &request.query);
+    write!(
+        stream,
+        "{} {path}{separator}{query} HTTP/1.1\r\n",
+        request.method
+    )?;
+    for (name, value) in &request.headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    stream.write_all(b"connection: close\r\n\r\n")?;
+    stream.write_all(&request.body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
@@ -976,55 +850,24 @@ fn refused(message: &str) -> Reply {
     Reply::json(400, &json!({ "error": error })).like("refused-by-the-stand-in")
 }
 
-/// The refusals that were recorded, with another message.
-fn refused_as(recording: &'static str, message: &str) -> Reply {
-    match recording {
-        "63" => host_error("63", message),
-        "91" => web_error("91", "Unauthorized", message),
-        "92" => web_error("92", "BadRequest", message),
-        "94" => gateway_error("94", "RequestDisallowedByPolicy", message),
-        "95" => gateway_error("95", "AuthorizationFailed", message),
-        "96" => gateway_error("96", "ResourceRequestsThrottled", message).with("Retry-After", "0"),
-        "97" => gateway_error("97", "LocationNotAvailableForResourceType", message),
-        "98" => gateway_error("98", "InvalidAuthenticationToken", message)
-            .with("WWW-Authenticate", "Bearer error=\"invalid_token\""),
-        _ => panic!("no refusal is like {recording}"),
-    }
-}
-
-/// Of Resource Manager itself, and of the storage provider.
-fn gateway_error(recording: &'static str, code: &str, message: &str) -> Reply {
+/// A refusal of this form: by Resource Manager itself, or by Microsoft.Web.
+fn error(recording: &'static str, code: &str, message: &str) -> Reply {
+    let error = json!({"code": code, "message": message});
     like(
         recording,
-        &json!({"error": {"code": code, "message": message}}),
+        &json!({"error": error, "Code": code, "Message": message}),
     )
-}
-
-/// Of Microsoft.Web.
-fn web_error(recording: &'static str, code: &str, message: &str) -> Reply {
-    like(recording, &json!({"Code": code, "Message": message}))
-}
-
-/// Microsoft.Web has asked the app's host, and this was the status.
-fn host_error(recording: &'static str, status: &str) -> Reply {
-    let message = format!("Encountered an error ({status}) from host runtime.");
-    web_error(recording, "BadRequest", &message)
 }
 
 fn no_group(id: &str) -> Reply {
     let name = id.rsplit('/').next().unwrap();
     let message = format!("Resource group '{name}' could not be found.");
-    gateway_error("27", "ResourceGroupNotFound", &message)
-}
-
-fn no_container() -> Reply {
-    let message = "The specified container does not exist.\nRequestId:0\nTime:0";
-    gateway_error("24", "ContainerNotFound", message)
+    error("27", "ResourceGroupNotFound", &message)
 }
 
 fn not_found(request: &Request) -> Reply {
     let message = format!("The Resource '{}' was not found.", request.path);
-    gateway_error("28", "ResourceNotFound", &message)
+    error("28", "ResourceNotFound", &message)
 }
 
 /// The id of a resource group, or of what lies in one.

@@ -27,25 +27,25 @@ const HEADERS: [&str; 4] = [
 ];
 
 /// Members whose own members' names are data.
-const DICTIONARIES: [&str; 4] = ["tags", "functionKeys", "systemKeys", "regions"];
+const DICTIONARIES: [&str; 6] = [
+    "tags",
+    "functionKeys",
+    "systemKeys",
+    "regions",
+    "parameters",
+    "outputs",
+];
 
 /// Answers of the stand-in that no recording shows, or that differ from it, each with the reason.
 const NOT_VERIFIED: &str = "
+deployment-GET-404: az was seen to exit with 3 after such an answer; nobody recorded the whole of it
 group-GET-deleting: that a group in deletion says Deleting is known from the documentation only
-storage-GET-not-ready: a value of the documented enumeration; nobody recorded an account in it
-storage-not-ready-409: the code is known from users' reports
-resource-graph: func alone asks it, and nobody recorded it; the lag is known from users' reports
-scm-503: the deployment site's 503 is known from users' reports; its body is made up
-container-PUT-existing: recorded is the creation only
-storage-PUT-existing: recorded is the creation only
+provider-GET: az asks it for the API versions of what it deletes, and nobody recorded it
 function-listkeys: asked for by the command that a run ends with, and never recorded
 missing-DELETE: recorded for sites (48) and workspaces (111), not for the rest
-storage-DELETE: recorded are deletions of containers only
-plan-has-apps-409: the refusal to delete a plan with an app is not recorded
-alert-rule: what Azure adds for a component is known from users' reports
+resource-DELETE: recorded for sites, workspaces and components, not for the rest
 subscriptions: az login asks for these; the recordings begin after it
 refused-by-the-stand-in: no request of the real clients; a test has to fail
-fault: a test has asked for an answer of this status, whatever the call is
 ";
 
 fn forms() -> &'static BTreeMap<String, Value> {
@@ -71,7 +71,7 @@ fn form(recording: &str) -> &'static Value {
 
 /// An answer like the one recorded: its members have the values that `content` has for them, or
 /// else any.
-pub fn like(recording: &'static str, content: &Value) -> Reply {
+pub fn like(recording: &str, content: &Value) -> Reply {
     let form = form(recording);
     let status = form["status"].as_u64().expect("a status") as u16;
     let has = |name| form["headers"].as_array().unwrap().contains(&json!(name));
@@ -163,82 +163,41 @@ fn is_date(text: &str) -> bool {
 }
 
 /// In what an answer of the stand-in to this request differs from the recording that it is said to
-/// be like.
-pub fn differences(request: &Request, reply: &Reply) -> Vec<String> {
+/// be like. The body has its form already, by `like`.
+pub fn differences(request: &Request, reply: &Reply) -> Option<String> {
     let Reply::Answer {
         status,
         headers,
-        body,
         like,
+        ..
     } = reply
     else {
-        return Vec::new();
+        return None;
     };
-    let call = format!("{} {}: {status}", request.method, request.path);
-    let Some(recording) = like else {
-        return vec![format!("{call} is like no recording")];
-    };
+    let recording = like.as_deref().unwrap_or("no recording");
     if NOT_VERIFIED.contains(&format!("\n{recording}: ")) {
-        return Vec::new();
+        return None;
     }
     let form = form(recording);
-    let mut found = Vec::new();
-    if form["status"] != *status {
-        found.push(format!("status {}", form["status"]));
-    }
-    // Refusals are of the same form whatever was asked for.
-    let mut asked = [request.method.clone(), kind(&request.path)];
-    // az asks for a group's resources in another way than azd, which was recorded.
-    if asked[1] == "/subscriptions/{}/resources" {
-        asked[1] = "/subscriptions/{}/resourcegroups/{}/resources".to_owned();
-    }
-    if *status < 400 && asked != [&form["method"], &form["path"]].map(|m| m.as_str().unwrap()) {
-        found.push(format!("{} {}", form["method"], form["path"]));
-    }
+    let path = kind(&request.path);
+    // Refusals are of the same form whatever was asked for. Recorded elsewhere: the resources of a
+    // group as azd asks for them, the role assignments of a group, a deployment of a subscription.
+    let is_asked_elsewhere = [
+        "/resources",
+        "/microsoft.authorization/roleassignments",
+        "/microsoft.resources/deployments/{}",
+    ];
+    let is_same = *status >= 400
+        || form["method"] == request.method
+            && (form["path"] == path || is_asked_elsewhere.iter().any(|it| path.ends_with(it)));
     let mut names: Vec<String> = headers
         .iter()
         .map(|(name, _)| name.to_lowercase())
         .collect();
     names.retain(|name| HEADERS.contains(&&**name));
     names.sort();
-    if json!(names) != form["headers"] {
-        found.push(format!("headers {} and not {names:?}", form["headers"]));
-    }
-    let body = serde_json::from_slice(body).unwrap_or_default();
-    compare(&form["body"], &body, "body", &mut found);
-    found
-        .iter()
-        .map(|difference| format!("{call}, but recorded ({recording}): {difference}"))
-        .collect()
-}
-
-fn compare(form: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
-    match (form, value) {
-        (Value::Object(form), Value::Object(value)) => {
-            for name in form.keys().filter(|name| *name != "*") {
-                match value.get(name) {
-                    Some(value) => compare(&form[name], value, &format!("{place}.{name}"), found),
-                    None => found.push(format!("{place} has {name}")),
-                }
-            }
-            for (name, value) in value.iter().filter(|(name, _)| !form.contains_key(*name)) {
-                match form.get("*") {
-                    Some(form) => compare(form, value, &format!("{place}.{name}"), found),
-                    None if name == "tags" => {}
-                    None => found.push(format!("{place} has no {name}")),
-                }
-            }
-        }
-        (Value::Array(forms), Value::Array(values)) => {
-            for (index, value) in values.iter().enumerate() {
-                let place = format!("{place}[{index}]");
-                compare(best(forms, value), value, &place, found);
-            }
-        }
-        (Value::String(kind), value) if kind == type_of(value) => {}
-        (Value::String(kind), Value::String(_)) if kind == "date" || kind == "string" => {}
-        _ => found.push(format!("{place} is {form} and not {value}")),
-    }
+    (!is_same || json!(names) != form["headers"])
+        .then(|| format!("{} {path}: not as {recording}; {names:?}", request.method))
 }
 
 /// A path with all names taken out, in lower case.
@@ -279,11 +238,12 @@ fn form_of(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let form = members.iter().map(|(name, value)| {
-                let is_dictionary = DICTIONARIES.contains(&&**name) && value.is_object();
-                let form = if is_dictionary {
-                    json!({"*": "string"})
-                } else {
-                    form_of(value)
+                let form = match value.as_object() {
+                    Some(members) if DICTIONARIES.contains(&&**name) => {
+                        let texts = members.values().all(Value::is_string);
+                        json!({"*": if texts { "string" } else { "any" }})
+                    }
+                    _ => form_of(value),
                 };
                 (name.clone(), form)
             });
@@ -329,32 +289,4 @@ fn the_forms_are_those_of_the_recordings() {
         fs::write(&target, derived).unwrap();
         panic!("tests/provision/forms.json is not what the recordings give: {target:?}");
     }
-}
-
-#[test]
-fn a_difference_is_found() {
-    let form = json!({"a": "string", "b": [{"c": "number"}, {"c": "null", "d": "date"}], "t": {"*": "string"}});
-    let found = |value: Value| {
-        let mut found = Vec::new();
-        compare(&form, &value, "body", &mut found);
-        found
-    };
-    assert!(found(json!({"a": "", "b": [], "t": {"x": "y"}})).is_empty());
-    assert!(found(json!({"a": "", "b": [{"c": 1}, {"c": null, "d": "x"}], "t": {}})).is_empty());
-    assert_eq!(found(json!({"b": [], "t": {}})), ["body has a"]);
-    assert_eq!(
-        found(json!({"a": "", "b": [], "t": {}, "z": 1})),
-        ["body has no z"]
-    );
-    assert_eq!(
-        found(json!({"a": "", "b": [{"c": "1"}], "t": {"x": 1}})).len(),
-        2
-    );
-    assert!(found(fill(&form, &Value::Null)).is_empty());
-    assert_eq!(
-        kind(
-            "/subscriptions/1/resourceGroups/g/providers/Microsoft.Web/sites/a/host/default/listkeys"
-        ),
-        "/subscriptions/{}/resourcegroups/{}/providers/microsoft.web/sites/{}/host/{}/listkeys"
-    );
 }

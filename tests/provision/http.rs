@@ -31,6 +31,16 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: String::new(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut matching = self.headers.iter().filter(|(header, _)| header == name);
         matching.next().map(|(_, value)| value.as_str())
@@ -48,12 +58,14 @@ pub enum Reply {
         headers: Vec<(&'static str, String)>,
         body: Vec<u8>,
         /// The recording that has an answer of the same form.
-        like: Option<&'static str>,
+        like: Option<String>,
     },
     /// The bytes of a whole answer, after which the connection is closed.
     Verbatim(Vec<u8>),
     /// The connection is closed without an answer.
     HangUp,
+    /// There is no answer, until the client closes the connection.
+    Silence,
 }
 
 impl Reply {
@@ -85,9 +97,9 @@ impl Reply {
         self
     }
 
-    pub fn like(mut self, recording: &'static str) -> Self {
+    pub fn like(mut self, recording: impl Into<String>) -> Self {
         if let Self::Answer { like, .. } = &mut self {
-            *like = Some(recording);
+            *like = Some(recording.into());
         }
         self
     }
@@ -172,6 +184,7 @@ fn converse(stream: impl Read + Write, answer: &dyn Fn(Request) -> Reply) -> io:
                 return stream.get_mut().flush();
             }
             Reply::HangUp => break,
+            Reply::Silence => while stream.read(&mut [0])? > 0 {},
         }
     }
     Ok(())
