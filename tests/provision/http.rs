@@ -20,6 +20,7 @@ use rustls::{
 };
 use serde_json::Value;
 
+#[derive(Default)]
 pub struct Request {
     pub method: String,
     /// As it was sent, without the query.
@@ -31,16 +32,6 @@ pub struct Request {
 }
 
 impl Request {
-    pub fn new(method: &str, path: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: String::new(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
-    }
-
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut matching = self.headers.iter().filter(|(header, _)| header == name);
         matching.next().map(|(_, value)| value.as_str())
@@ -53,13 +44,7 @@ impl Request {
 }
 
 pub enum Reply {
-    Answer {
-        status: u16,
-        headers: Vec<(&'static str, String)>,
-        body: Vec<u8>,
-        /// The recording that has an answer of the same form.
-        like: Option<String>,
-    },
+    Answer(Answer),
     /// The bytes of a whole answer, after which the connection is closed.
     Verbatim(Vec<u8>),
     /// The connection is closed without an answer.
@@ -68,14 +53,17 @@ pub enum Reply {
     Silence,
 }
 
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// The recording that has an answer of the same form.
+    pub like: String,
+}
+
 impl Reply {
     pub fn status(status: u16) -> Self {
-        Self::Answer {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            like: None,
-        }
+        Self::text(status, "")
     }
 
     pub fn json(status: u16, body: &Value) -> Self {
@@ -83,23 +71,24 @@ impl Reply {
     }
 
     pub fn text(status: u16, text: &str) -> Self {
-        let mut reply = Self::status(status);
-        if let Self::Answer { body, .. } = &mut reply {
-            *body = text.as_bytes().to_vec();
-        }
-        reply
+        Self::Answer(Answer {
+            status,
+            headers: Vec::new(),
+            body: text.into(),
+            like: String::new(),
+        })
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        if let Self::Answer { headers, .. } = &mut self {
-            headers.push((name, value.into()));
+        if let Self::Answer(answer) = &mut self {
+            answer.headers.push((name, value.into()));
         }
         self
     }
 
-    pub fn like(mut self, recording: impl Into<String>) -> Self {
-        if let Self::Answer { like, .. } = &mut self {
-            *like = Some(recording.into());
+    pub fn like(mut self, recording: &str) -> Self {
+        if let Self::Answer(answer) = &mut self {
+            answer.like = recording.to_owned();
         }
         self
     }
@@ -113,7 +102,7 @@ pub struct Server {
 
 impl Server {
     pub fn start(
-        tls: Option<Arc<ServerConfig>>,
+        with_tls: bool,
         answer: impl Fn(Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -126,16 +115,16 @@ impl Server {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                let (answer, tls) = (Arc::clone(&answer), tls.clone());
+                let answer = Arc::clone(&answer);
                 thread::spawn(move || {
                     // A client that goes away is none of the server's trouble.
-                    let _ = stream.and_then(|stream| match tls {
-                        Some(config) => {
-                            let connection =
-                                ServerConnection::new(config).map_err(io::Error::other)?;
-                            converse(StreamOwned::new(connection, stream), &*answer)
+                    let _ = stream.and_then(|stream| {
+                        if !with_tls {
+                            return converse(stream, &*answer);
                         }
-                        None => converse(stream, &*answer),
+                        let connection = ServerConnection::new(Arc::clone(&tls().server));
+                        let connection = connection.map_err(io::Error::other)?;
+                        converse(StreamOwned::new(connection, stream), &*answer)
                     });
                 });
             }
@@ -159,33 +148,29 @@ impl Drop for Server {
 fn converse(stream: impl Read + Write, answer: &dyn Fn(Request) -> Reply) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream)? {
-        match answer(request) {
-            Reply::Answer {
-                status,
-                headers,
-                body,
-                ..
-            } => {
-                let mut bytes = format!("HTTP/1.1 {status} Status\r\n").into_bytes();
-                for (name, value) in headers {
+        let bytes = match answer(request) {
+            Reply::Answer(answer) => {
+                let mut bytes = format!("HTTP/1.1 {} Status\r\n", answer.status).into_bytes();
+                for (name, value) in answer.headers {
                     write!(bytes, "{name}: {value}\r\n")?;
                 }
                 // An answer of status 204 has no length.
-                if status != 204 {
-                    write!(bytes, "Content-Length: {}\r\n", body.len())?;
+                if answer.status != 204 {
+                    write!(bytes, "Content-Length: {}\r\n", answer.body.len())?;
                 }
                 bytes.extend(b"\r\n");
-                bytes.extend(body);
-                stream.get_mut().write_all(&bytes)?;
-                stream.get_mut().flush()?;
+                bytes.extend(answer.body);
+                bytes
             }
             Reply::Verbatim(bytes) => {
                 stream.get_mut().write_all(&bytes)?;
                 return stream.get_mut().flush();
             }
             Reply::HangUp => break,
-            Reply::Silence => while stream.read(&mut [0])? > 0 {},
-        }
+            Reply::Silence => return io::copy(&mut stream, &mut io::sink()).map(|_| ()),
+        };
+        stream.get_mut().write_all(&bytes)?;
+        stream.get_mut().flush()?;
     }
     Ok(())
 }
@@ -196,30 +181,25 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let mut words = line.split_whitespace();
-    let method = words.next().unwrap_or_default().to_owned();
-    let target = words.next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (path, query) = (path.to_owned(), query.to_owned());
-
-    let mut headers = Vec::new();
+    let mut request = Request::default();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    request.method = words.next().unwrap_or_default();
+    request.path = words.next().unwrap_or_default();
+    if let Some((path, query)) = request.path.clone().split_once('?') {
+        (request.path, request.query) = (path.to_owned(), query.to_owned());
+    }
     loop {
         let mut line = String::new();
         stream.read_line(&mut line)?;
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        request
+            .headers
+            .push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut request = Request {
-        method,
-        path,
-        query,
-        headers,
-        body: Vec::new(),
-    };
-    let length = request.header("content-length").map(str::parse);
-    request.body = vec![0; length.unwrap_or(Ok(0)).map_err(io::Error::other)?];
+    let length = request.header("content-length").map_or(Ok(0), str::parse);
+    request.body = vec![0; length.map_err(io::Error::other)?];
     stream.read_exact(&mut request.body)?;
     Ok(Some(request))
 }
@@ -227,7 +207,7 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
 /// A certificate for loopback, as PEM, and the settings of a server that shows it.
 pub struct Tls {
     pub certificate: String,
-    pub server: Arc<ServerConfig>,
+    server: Arc<ServerConfig>,
 }
 
 /// The same for all tests.
@@ -237,15 +217,13 @@ pub fn tls() -> &'static Tls {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = made.signing_key.serialize_pem();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![made.cert.der().clone()],
-                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-            )
+            .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
         Tls {
             certificate: made.cert.pem(),

@@ -8,10 +8,9 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
-    time::Duration,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::{
     checkout, core_tools,
@@ -20,7 +19,7 @@ use test_support::{
 };
 
 use crate::{
-    azure::{Azure, MASTER_KEY, TOKEN},
+    azure::{Answer, Azure, MASTER_KEY, TOKEN},
     http::{Reply, Request, Server, tls},
 };
 
@@ -36,11 +35,11 @@ pub const APP: &str = "random-number-a042886a3c";
 pub struct World {
     pub azure: Arc<Azure>,
     folder: TempDir,
+    servers: [Server; 3],
     func: Server,
     proxy: Server,
     /// What was asked of the proxy: hosts that are not loopback.
     strangers: Arc<Mutex<Vec<String>>>,
-    host: Arc<Mutex<Option<dev_host::Running>>>,
 }
 
 pub struct Outcome {
@@ -96,25 +95,27 @@ impl World {
     /// Signed in to Azure, with all tools there, and with a build that is done already.
     pub fn new() -> Self {
         let world = Self::signed_out();
-        for (file, content) in signed_in() {
-            put(&world.path("azure"), file, content);
-        }
+        // As `az login --identity` leaves it.
+        let profile = serde_json::from_str::<Value>(include_str!("fixed.json")).unwrap();
+        let profile = profile["profile"].to_string();
+        put(&world.path("azure"), "azureProfile.json", profile);
         world
     }
 
     /// As a first run leaves it, with the default key.
     pub fn provisioned() -> Self {
         let world = Self::new();
+        let parameters = Self::parameters();
         world
             .azure
             .state()
-            .provision("rg-random-number", Self::parameters());
-        run_package(&world.path("project"), &world.azure, &world.host).unwrap();
+            .provision("rg-random-number", parameters);
+        run_package(&world.path("project"), &world.azure).unwrap();
         world
     }
 
     /// What a first run gives to the deployment.
-    pub fn parameters() -> serde_json::Value {
+    pub fn parameters() -> Value {
         json!({"location": "westus2", "appName": APP, "storageName": "randomnumbera042886a3c",
             "memory": 2048, "logs": true, "storageKeys": false,
             "tags": {"created-by": "random-number-provision.sh", "function-app": APP}})
@@ -122,8 +123,8 @@ impl World {
 
     pub fn signed_out() -> Self {
         let folder = TempDir::with_prefix("provision-").unwrap();
-        fs::write(folder.path().join("ca.pem"), &tls().certificate).unwrap();
-        for name in ["azure", "bin", "home", "project", "record", "tmp"] {
+        put(folder.path(), "ca.pem", &tls().certificate);
+        for name in ["bin", "home", "project", "record", "tmp"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         // Without a note of an earlier look, az looks for a newer version of itself on a public host.
@@ -135,17 +136,16 @@ impl World {
             versions.to_string(),
         );
 
-        let azure = Arc::new(Azure::start());
-        let host = Arc::default();
-        let func = Server::start(None, {
-            let (azure, host) = (Arc::clone(&azure), Arc::clone(&host));
-            move |request| match publish(&request, &azure, &host) {
+        let (azure, servers) = Azure::start();
+        let func = Server::start(false, {
+            let azure = Arc::clone(&azure);
+            move |request| match publish(&request, &azure) {
                 Ok(()) => Reply::text(200, "Deployment completed successfully.\n"),
                 Err(message) => Reply::text(500, &format!("{message}\n")),
             }
         });
         let strangers = Arc::<Mutex<Vec<_>>>::default();
-        let proxy = Server::start(None, {
+        let proxy = Server::start(false, {
             let strangers = Arc::clone(&strangers);
             move |request| {
                 strangers.lock().unwrap().push(request.path);
@@ -155,10 +155,10 @@ impl World {
         let world = Self {
             azure,
             folder,
+            servers,
             func,
             proxy,
             strangers,
-            host,
         };
         world.install_tools();
         world.install_project();
@@ -182,7 +182,7 @@ impl World {
     /// Runs the script until a call of this kind is held, and stops it as a terminal does on
     /// Ctrl-C.
     pub fn interrupt_at(&self, call: &'static str, arguments: &str) -> Outcome {
-        self.azure.hold(call);
+        self.azure.state().faults.insert(0, (call, 1, Answer::Hold));
         // A job in the background of a script has been told to ignore that signal, and so would bash.
         let env = find("env").display().to_string();
         let line = format!("exec {env} --default-signal=INT project/provision.sh {arguments}");
@@ -192,7 +192,7 @@ impl World {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let script = script.spawn().unwrap();
-        self.azure.await_held(Duration::from_secs(120));
+        self.azure.await_held();
         signal(format!("-{}", script.id()), "INT");
         let outcome = Outcome::from(script.wait_with_output().unwrap());
         self.azure.release();
@@ -234,6 +234,8 @@ impl World {
     /// A line of shell, of which nothing of the environment that the tests run in gets through.
     pub fn command(&self, line: &str) -> Command {
         let proxy = format!("http://127.0.0.1:{}", self.proxy.port());
+        let [.., metadata] = &self.servers;
+        let metadata = format!("http://127.0.0.1:{}", metadata.port());
         let mut command = Command::new("sh");
         command
             .args(["-c", line])
@@ -247,8 +249,8 @@ impl World {
             .env("AZURE_CONFIG_DIR", self.path("azure"))
             .env("AZURE_CORE_COLLECT_TELEMETRY", "false")
             .env("AZURE_CORE_INSTANCE_DISCOVERY", "false")
-            .env("ARM_CLOUD_METADATA_URL", self.azure.metadata_url())
-            .env("IDENTITY_ENDPOINT", self.azure.token_url())
+            .env("ARM_CLOUD_METADATA_URL", format!("{metadata}/metadata"))
+            .env("IDENTITY_ENDPOINT", format!("{metadata}/token"))
             .env("IDENTITY_HEADER", "any")
             .env("REQUESTS_CA_BUNDLE", self.path("ca.pem"))
             .env("CURL_CA_BUNDLE", self.path("ca.pem"))
@@ -385,11 +387,7 @@ impl World {
 ///
 /// It leaves out what Core Tools asks of Resource Manager, the pause of a minute after an upload, and
 /// the look at how the host starts.
-fn publish(
-    request: &Request,
-    azure: &Azure,
-    host: &Mutex<Option<dev_host::Running>>,
-) -> Result<(), String> {
+fn publish(request: &Request, azure: &Azure) -> Result<(), String> {
     let arguments = request.header("arguments").unwrap_or_default();
     let words: Vec<&str> = arguments.split(' ').collect();
     let ["azure", "functionapp", "publish", app, options @ ..] = &*words else {
@@ -404,24 +402,18 @@ fn publish(
     }
     azure.upload(app)?;
     let source = PathBuf::from(request.header("folder").unwrap_or_default());
-    run_package(&source, azure, host)
+    run_package(&source, azure)
 }
 
 /// Has the Functions host run what func would publish.
-fn run_package(
-    source: &Path,
-    azure: &Azure,
-    host: &Mutex<Option<dev_host::Running>>,
-) -> Result<(), String> {
+fn run_package(source: &Path, azure: &Azure) -> Result<(), String> {
     let target = source.with_file_name("published");
-    let mut host = host.lock().unwrap();
-    // Keys are kept in the storage account: they outlive the host.
-    azure.state().host_port = None;
     let files = core_tools::included_files(source);
     let function = files
         .iter()
         .find_map(|file| file.strip_suffix("/function.json"));
-    let function_key = match host.take() {
+    // Keys are kept in the storage account: they outlive the host.
+    let function_key = match azure.state().host.take() {
         Some(host) => host.function_key(function.unwrap()),
         None => Some(dev_host::WALKTHROUGH_KEY.to_owned()),
     };
@@ -437,8 +429,7 @@ fn run_package(
         ..dev_host::Options::default()
     });
     let running = running.map_err(|message| format!("The host does not start: {message}"))?;
-    azure.state().host_port = Some(running.port());
-    *host = Some(running);
+    azure.state().host = Some(running);
     Ok(())
 }
 
@@ -446,29 +437,6 @@ fn run_package(
 /// writing, and a file that is can't be executed.
 fn copy(from: &Path, to: &Path) {
     succeeds(Command::new("cp").args([from, to]));
-}
-
-/// The files of a configuration of the Azure CLI that is signed in, made once.
-fn signed_in() -> &'static [(String, Vec<u8>)] {
-    static SIGNED_IN: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
-    SIGNED_IN.get_or_init(|| {
-        let world = World::signed_out();
-        world.shell("az login --identity").succeeds();
-        world.check();
-        // Where Azure is found differs from world to world.
-        fs::remove_file(world.path("azure/cloudEndpoints.json")).unwrap();
-        let find = ["azure", "-type", "f", "-printf", "%P\\n"];
-        let files = succeeds(
-            Command::new("find")
-                .args(find)
-                .current_dir(world.folder.path()),
-        );
-        let read = |file: &str| fs::read(world.path("azure").join(file)).unwrap();
-        files
-            .lines()
-            .map(|file| (file.to_owned(), read(file)))
-            .collect()
-    })
 }
 
 /// The command of the pinned Azure CLI: the one on the PATH if it is that version, else one that is
