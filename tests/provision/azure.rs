@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 
 use crate::{
     forms::{self, like},
-    http::{Reply, Request, Server},
+    http::{Reply, Request, serve},
 };
 
 pub const TOKEN: &str = "token-of-the-test-pX7qL";
@@ -50,22 +50,12 @@ const WORKSPACE: &str = "/providers/microsoft.operationalinsights/workspaces/{}"
 const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
 const SITE: &str = "/providers/microsoft.web/sites/{}";
 
-/// Calls of this kind get this answer so many times. A kind is `METHOD PLACE /part-of-the-path`, with
-/// a key behind it if only calls with that key are meant. A place is arm, scm or front.
-pub type Fault = (&'static str, usize, Answer);
-
-#[derive(Clone)]
-pub enum Answer {
-    HangUp,
-    /// Nothing, until the client gives up.
-    Silence,
-    /// Nothing, until the call is released; then the connection is closed.
-    Hold,
-    Status(u16),
-    /// Like this recording, with this content.
-    Like(&'static str, Value),
-    /// What func prints.
-    Says(&'static str),
+/// What calls of one kind get for an answer so many times. The kind is `METHOD PLACE /part-of-the-path`,
+/// with a key behind it if only calls with that key are meant. A place is arm, scm or front.
+struct Fault {
+    call: String,
+    times: usize,
+    answer: String,
 }
 
 struct Deployment {
@@ -94,7 +84,7 @@ pub struct State {
     /// Requests that the stand-in has no answer for, and answers that are not as recorded. There
     /// should be none.
     pub wrong: Vec<String>,
-    pub faults: Vec<Fault>,
+    faults: Vec<Fault>,
     holding: bool,
     /// So many times is a group still there, as Deleting, when it is asked for after its deletion
     /// has begun.
@@ -116,24 +106,24 @@ pub struct Azure {
 }
 
 impl Azure {
-    /// Also gives its servers, the last of which is the one for metadata and tokens.
-    pub fn start() -> (Arc<Self>, [Server; 3]) {
+    /// Also gives the port of the server for metadata and tokens.
+    pub fn start() -> (Arc<Self>, u16) {
         let azure = Arc::<Self>::default();
         let [arm, front] = ["arm", "front"].map(|place| {
             let azure = Arc::clone(&azure);
-            Server::start(true, move |request| azure.answer(place, &request))
+            serve(true, move |request| azure.answer(place, &request))
         });
-        let base = format!("https://127.0.0.1:{}", arm.port());
+        let base = format!("https://127.0.0.1:{arm}");
         let mut state = azure.state();
         state.base.clone_from(&base);
-        state.default_host_name = format!("localhost:{}", front.port());
+        state.default_host_name = format!("localhost:{front}");
         drop(state);
-        let metadata = Server::start(false, move |request| {
+        let metadata = serve(false, move |request| {
             let all = include_str!("fixed.json").replace("TOKEN", TOKEN);
             let all: Value = serde_json::from_str(&all.replace("BASE", &base)).unwrap();
             Reply::json(200, &all[request.path.trim_start_matches('/')])
         });
-        (azure, [arm, front, metadata])
+        (azure, metadata)
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -150,18 +140,15 @@ impl Azure {
             &mut state.calls
         };
         calls.push(call);
-        let reply = match state.fault(place, request) {
-            Some(Answer::Hold) => {
-                state.holding = true;
-                self.changed.notify_all();
-                let _released = self.changed.wait_while(state, |state| state.holding);
-                return Reply::HangUp;
-            }
-            Some(Answer::Silence) => Reply::Silence,
-            Some(Answer::Status(status)) => Reply::status(status),
-            Some(Answer::Like("96", content)) => like("96", &content).with("Retry-After", "0"),
-            Some(Answer::Like(recording, content)) => like(recording, &content),
-            Some(Answer::HangUp | Answer::Says(_)) => Reply::HangUp,
+        let reply = match state.fault(place, request).as_deref() {
+            Some("hold") => return self.hold(state),
+            Some("hang up") => Reply::HangUp,
+            Some("silence") => Reply::Silence,
+            Some(words) => match words.split(' ').next().unwrap() {
+                status if words == status => Reply::status(status.parse().unwrap()),
+                "96" => error(words).with("Retry-After", "0"),
+                _ => error(words),
+            },
             None if is_front => {
                 let port = state.host.as_ref().map(|host| host.port());
                 // Without the lock: the host may take its time.
@@ -180,24 +167,27 @@ impl Azure {
         reply
     }
 
+    /// Keeps a call waiting until `release`.
+    fn hold(&self, mut state: MutexGuard<'_, State>) -> Reply {
+        state.holding = true;
+        self.changed.notify_all();
+        let _released = self.changed.wait_while(state, |state| state.holding);
+        Reply::HangUp
+    }
+
     /// What becomes of an upload to the deployment site; what func prints if that fails.
-    pub fn upload(&self, app: &str) -> Result<(), &'static str> {
-        let request = Request {
-            method: "POST".to_owned(),
-            path: "/api/publish".to_owned(),
-            ..Request::default()
-        };
+    pub fn upload(&self, app: &str) -> Result<(), String> {
+        let mut request = Request::default();
+        (request.method, request.path) = ("POST".to_owned(), "/api/publish".to_owned());
         let mut state = self.state();
         match state.fault("scm", &request) {
-            Some(Answer::Says(words)) => Err(words),
-            Some(Answer::Hold) => {
-                state.holding = true;
-                self.changed.notify_all();
-                let _released = self.changed.wait_while(state, |state| state.holding);
-                Err("The connection was closed.")
+            Some(words) if words == "hold" => {
+                self.hold(state);
+                Err("The connection was closed.".to_owned())
             }
-            _ if state.names("Microsoft.Web/sites").contains(&app) => Ok(()),
-            _ => Err("Can't find app with name"),
+            Some(words) => Err(words),
+            None if state.names("Microsoft.Web/sites").contains(&app) => Ok(()),
+            None => Err("Can't find app with name".to_owned()),
         }
     }
 
@@ -298,19 +288,41 @@ impl State {
             .take_if(|_| is_gone("/userassignedidentities/"));
     }
 
+    /// Puts faults in the place of those that there are, one a line: how often, of which kind, and
+    /// after a `|` the answer: a status, `hang up`, `silence` until the client gives up, `hold` until
+    /// the call is released, what func prints, or of an error the recording that it is like, its code
+    /// and its message.
+    pub fn faults(&mut self, table: &str) {
+        self.faults.clear();
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (call, answer) = line.split_once(" | ").expect(line);
+            let (times, call) = call.split_once(' ').unwrap();
+            self.faults.push(Fault {
+                call: call.to_owned(),
+                times: times.parse().expect(line),
+                answer: answer.to_owned(),
+            });
+        }
+    }
+
+    /// What is left of the faults.
+    pub fn faults_left(&self) -> usize {
+        self.faults.iter().map(|fault| fault.times).sum()
+    }
+
     /// The answer of the first fault for such a call.
-    fn fault(&mut self, place: &str, request: &Request) -> Option<Answer> {
+    fn fault(&mut self, place: &str, request: &Request) -> Option<String> {
         let key = request.header("x-functions-key");
-        let (_, times, answer) = self.faults.iter_mut().find(|(call, times, _)| {
-            let words: Vec<&str> = call.split(' ').collect();
-            *times > 0
+        let fault = self.faults.iter_mut().find(|fault| {
+            let words: Vec<&str> = fault.call.split(' ').collect();
+            fault.times > 0
                 && words[..2] == [&request.method, place]
                 && words.get(2).is_none_or(|part| request.path.contains(part))
                 && (words.len() < 4 || key == Some(words[3]))
         })?;
-        *times -= 1;
-        let answer = answer.clone();
-        if request.path.contains("/operationStatuses/") && matches!(answer, Answer::Like(..)) {
+        fault.times -= 1;
+        let answer = fault.answer.clone();
+        if request.path.contains("/operationStatuses/") && answer != "hold" {
             self.end_deployment(request.path.split('/').nth(8).unwrap(), "Failed");
         }
         Some(answer)
@@ -687,4 +699,22 @@ fn no_group(id: &str) -> Reply {
         "27",
         &json!({"error": {"code": "ResourceGroupNotFound", "message": message}}),
     )
+}
+
+/// Such as `95 AuthorizationFailed You may not.`: an error as in this recording. Where that has
+/// details, code and message stand in them.
+fn error(words: &str) -> Reply {
+    let (recording, error) = words.split_once(' ').unwrap();
+    let (code, message) = error.split_once(' ').unwrap();
+    let inner = json!({"code": code, "message": message, "details": []});
+    let mut error = inner.clone();
+    error["details"] = json!([inner]);
+    let outer = json!({"code": "InvalidTemplateDeployment", "message": ".", "details": [error]});
+    let content = |error: &Value| json!({"status": "Failed", "error": error, "Code": code, "Message": message});
+    let reply = like(recording, &content(&outer));
+    if reply.has(message) {
+        reply
+    } else {
+        like(recording, &content(&inner))
+    }
 }

@@ -6,11 +6,8 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::{Ipv4Addr, TcpListener},
+    sync::{Arc, OnceLock},
     thread,
 };
 
@@ -18,7 +15,7 @@ use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{PrivateKeyDer, pem::PemObject},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Default)]
 pub struct Request {
@@ -86,6 +83,12 @@ impl Reply {
         self
     }
 
+    /// Whether this stands in the body, as text in JSON.
+    pub fn has(&self, text: &str) -> bool {
+        let text = json!(text).to_string();
+        matches!(self, Self::Answer(it) if String::from_utf8_lossy(&it.body).contains(&text))
+    }
+
     pub fn like(mut self, recording: &str) -> Self {
         if let Self::Answer(answer) = &mut self {
             answer.like = recording.to_owned();
@@ -94,55 +97,30 @@ impl Reply {
     }
 }
 
-/// Serves on a free port of 127.0.0.1 until it is dropped.
-pub struct Server {
-    address: SocketAddr,
-    stopping: Arc<AtomicBool>,
-}
-
-impl Server {
-    pub fn start(
-        with_tls: bool,
-        answer: impl Fn(Request) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stopping);
-        let answer = Arc::new(answer);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                let answer = Arc::clone(&answer);
-                thread::spawn(move || {
-                    // A client that goes away is none of the server's trouble.
-                    let _ = stream.and_then(|stream| {
-                        if !with_tls {
-                            return converse(stream, &*answer);
-                        }
-                        let connection = ServerConnection::new(Arc::clone(&tls().server));
-                        let connection = connection.map_err(io::Error::other)?;
-                        converse(StreamOwned::new(connection, stream), &*answer)
-                    });
+/// Serves on a free port of 127.0.0.1, which it gives, as long as the tests run.
+pub fn serve(
+    with_tls: bool,
+    answer: impl Fn(Request) -> Reply + Clone + Send + Sync + 'static,
+) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("a bound socket").port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = answer.clone();
+            thread::spawn(move || {
+                // A client that goes away is none of the server's trouble.
+                let _ = stream.and_then(|stream| {
+                    if !with_tls {
+                        return converse(stream, &answer);
+                    }
+                    let connection = ServerConnection::new(Arc::clone(&tls().server));
+                    let connection = connection.map_err(io::Error::other)?;
+                    converse(StreamOwned::new(connection, stream), &answer)
                 });
-            }
-        });
-        Self { address, stopping }
-    }
-
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        // For the thread to wake up and see it.
-        let _ = TcpStream::connect(self.address);
-    }
+            });
+        }
+    });
+    port
 }
 
 fn converse(stream: impl Read + Write, answer: &dyn Fn(Request) -> Reply) -> io::Result<()> {

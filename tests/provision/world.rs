@@ -1,13 +1,12 @@
 //! What `provision.sh` sees of the world in a test: Azure, tools, a home, and the project.
 
 use std::{
-    collections::HashMap,
     env, fmt, fs,
     io::Write as _,
     os::unix::{fs::symlink, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
 use serde_json::{Value, json};
@@ -19,8 +18,8 @@ use test_support::{
 };
 
 use crate::{
-    azure::{Answer, Azure, MASTER_KEY, TOKEN},
-    http::{Reply, Request, Server, tls},
+    azure::{Azure, MASTER_KEY, State, TOKEN},
+    http::{Reply, Request, serve, tls},
 };
 
 /// The version of the Azure CLI that the stand-in for Azure was written for.
@@ -33,11 +32,10 @@ const TOOLS: &str =
 pub const APP: &str = "random-number-a042886a3c";
 
 pub struct World {
-    pub azure: Arc<Azure>,
+    azure: Arc<Azure>,
     folder: TempDir,
-    servers: [Server; 3],
-    func: Server,
-    proxy: Server,
+    /// The ports of the server for metadata and tokens, of the one for func, and of the proxy.
+    ports: [u16; 3],
     /// What was asked of the proxy: hosts that are not loopback.
     strangers: Arc<Mutex<Vec<String>>>,
 }
@@ -136,28 +134,22 @@ impl World {
             versions.to_string(),
         );
 
-        let (azure, servers) = Azure::start();
-        let func = Server::start(false, {
-            let azure = Arc::clone(&azure);
-            move |request| match publish(&request, &azure) {
-                Ok(()) => Reply::text(200, "Deployment completed successfully.\n"),
-                Err(message) => Reply::text(500, &format!("{message}\n")),
-            }
+        let (azure, metadata) = Azure::start();
+        let for_func = Arc::clone(&azure);
+        let func = serve(false, move |request| match publish(&request, &for_func) {
+            Ok(()) => Reply::text(200, "Deployment completed successfully.\n"),
+            Err(message) => Reply::text(500, &format!("{message}\n")),
         });
         let strangers = Arc::<Mutex<Vec<_>>>::default();
-        let proxy = Server::start(false, {
-            let strangers = Arc::clone(&strangers);
-            move |request| {
-                strangers.lock().unwrap().push(request.path);
-                Reply::status(502)
-            }
+        let asked = Arc::clone(&strangers);
+        let proxy = serve(false, move |request| {
+            asked.lock().unwrap().push(request.path);
+            Reply::status(502)
         });
         let world = Self {
             azure,
             folder,
-            servers,
-            func,
-            proxy,
+            ports: [metadata, func, proxy],
             strangers,
         };
         world.install_tools();
@@ -179,10 +171,26 @@ impl World {
         self.shell(&format!("project/provision.sh {arguments}"))
     }
 
+    /// The same, which succeeds and says this.
+    #[track_caller]
+    pub fn says(&self, arguments: &str, text: &str) -> Outcome {
+        self.run(arguments).succeeds().says(text)
+    }
+
+    /// The same, which fails with this on standard error.
+    #[track_caller]
+    pub fn fails(&self, arguments: &str, with: &str) -> Outcome {
+        self.run(arguments).fails(with)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.azure.state()
+    }
+
     /// Runs the script until a call of this kind is held, and stops it as a terminal does on
     /// Ctrl-C.
-    pub fn interrupt_at(&self, call: &'static str, arguments: &str) -> Outcome {
-        self.azure.state().faults.insert(0, (call, 1, Answer::Hold));
+    pub fn interrupt_at(&self, call: &str, arguments: &str) -> Outcome {
+        self.state().faults(&format!("1 {call} | hold"));
         // A job in the background of a script has been told to ignore that signal, and so would bash.
         let env = find("env").display().to_string();
         let line = format!("exec {env} --default-signal=INT project/provision.sh {arguments}");
@@ -233,9 +241,7 @@ impl World {
 
     /// A line of shell, of which nothing of the environment that the tests run in gets through.
     pub fn command(&self, line: &str) -> Command {
-        let proxy = format!("http://127.0.0.1:{}", self.proxy.port());
-        let [.., metadata] = &self.servers;
-        let metadata = format!("http://127.0.0.1:{}", metadata.port());
+        let [metadata, _, proxy] = self.ports.map(|port| format!("http://127.0.0.1:{port}"));
         let mut command = Command::new("sh");
         command
             .args(["-c", line])
@@ -255,12 +261,8 @@ impl World {
             .env("REQUESTS_CA_BUNDLE", self.path("ca.pem"))
             .env("CURL_CA_BUNDLE", self.path("ca.pem"))
             // All that is not for loopback goes to this proxy, which notes it down.
-            .env("HTTPS_PROXY", &proxy)
-            .env("HTTP_PROXY", &proxy)
-            .env("https_proxy", &proxy)
-            .env("http_proxy", &proxy)
-            .env("NO_PROXY", "127.0.0.1,localhost")
-            .env("no_proxy", "127.0.0.1,localhost");
+            .envs(["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"].map(|it| (it, &proxy)))
+            .envs(["NO_PROXY", "no_proxy"].map(|it| (it, "127.0.0.1,localhost")));
         command
     }
 
@@ -277,7 +279,7 @@ impl World {
         self.install_tool("sleep", &format!("exec '{}' 0.05", find("sleep").display()));
         self.install_tool("az", &format!("exec {} \"$@\"", azure_cli()));
         let curl = find("curl").display().to_string();
-        let port = self.func.port();
+        let port = self.ports[1];
         self.install_tool(
             "func",
             &format!(
@@ -320,25 +322,17 @@ impl World {
     /// The command lines by which the script, or a test, has started this tool.
     pub fn started(&self, tool: &str) -> Vec<String> {
         let begins = format!("{tool} ");
-        let records = self.records().into_values();
-        let lines = records.filter(|record| record.starts_with(&begins));
+        let mut lines: Vec<_> = self.records();
+        lines.retain(|record| record.starts_with(&begins));
         lines
-            .map(|record| record.lines().next().unwrap().to_owned())
-            .collect()
     }
 
-    /// Everything that is to be seen of the children: their arguments and their environments, by
-    /// name and process.
-    pub fn records(&self) -> HashMap<String, String> {
+    /// Everything that is to be seen of the children: their arguments and their environments.
+    pub fn records(&self) -> Vec<String> {
         let files = fs::read_dir(self.path("record")).unwrap();
-        files
-            .map(|file| file.unwrap())
-            .map(|file| {
-                (
-                    file.file_name().into_string().unwrap(),
-                    fs::read_to_string(file.path()).unwrap(),
-                )
-            })
+        let paths = files.map(|file| file.unwrap().path());
+        paths
+            .map(|path| fs::read_to_string(path).unwrap())
             .collect()
     }
 
