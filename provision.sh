@@ -1,33 +1,11 @@
 #!/usr/bin/env bash
 # Brings the functions to Azure: creates the function app and all that it needs, builds, publishes,
 # sets the functions' key, and checks them by calls. It goes by what is there: run it again after a
-# failure, or to publish again.
+# failure, or to publish again. Its options: infra/options.txt.
 #
-#   --subscription NAME    name or id                  (PROVISION_SUBSCRIPTION; az's default one)
-#   --resource-group NAME  created if it is not there  (PROVISION_RESOURCE_GROUP; rg- and the
-#                                                      function's name)
-#   --location NAME        Azure region                (PROVISION_LOCATION; westus2)
-#   --app NAME             function app                (PROVISION_APP; derived)
-#   --storage NAME         storage account             (PROVISION_STORAGE; derived)
-#   --memory MB            of an instance: 512, 2048 or 4096, by which Azure charges
-#                                                      (PROVISION_MEMORY; 2048)
-#   --key-name NAME        name of the access key      (PROVISION_KEY_NAME; default)
-#   --key-file FILE        read the access key's value from FILE, or from standard input if FILE
-#                          is -                        (PROVISION_KEY_VALUE; d0c5atM1cr0s0ft)
-#   --no-logs              leave out Application Insights, which can cost money
-#   --storage-keys         let the app use a key of the storage account and no identity, for those
-#                          who may not assign roles
-#   --update               build, publish and check an app that is there, and nothing else
-#   --dry-run              look at what is there, print what would be done, change nothing
-#   --delete               delete what this script has created, after asking
-#   --yes                  don't ask
-#   --help                 print this
-# In parentheses: the environment variable that an option overrides; the default. Derived names
-# follow from the subscription and the resource group, so that each run finds the same ones.
-# PROVISION_TIMEOUT is the longest wait for Azure in one step, in seconds (300).
-
 # No secret is given to a command as an argument, where `ps` shows it to everybody on the machine,
 # nor printed, nor written to a file. All this runs on bash 3.2 (macOS) and later.
+
 [ -n "${BASH_VERSION-}" ] || { echo 'provision.sh: run it with bash: ./provision.sh' >&2; exit 2; }
 # Started as `sh`, bash lacks some of what is used here.
 set +o posix
@@ -37,11 +15,10 @@ set -euo pipefail
 function_name=RandomNumber
 
 # The functions that the check at the end may really call, and what each answers: an extended
-# regular expression. For example, with a path for a route that has parameters, with curl's options:
-#   Greeting) path=/api/greeting/Ada answers=Ada ;;
-#   Order) options=(--header 'Content-Type: application/json' --data '{"id":1}') answers=. ;;
-# What a call of another function would do is not known here. So it is called without a key and with
-# a wrong one, which the host refuses, or not at all if it asks for no key.
+# regular expression. For a route with parameters give a path, for a body curl's options:
+#   Order) path=/api/order/1 options=(--header 'Content-Type: text/plain' --data x) answers=. ;;
+# Another function is called without a key and with a wrong one, which the host refuses, or not at
+# all if it asks for no key: what the call would do is not known here.
 sample_call() {
   case $1 in
     RandomNumber) answers='^\{"value":[1-9][0-9]{0,2}\}$' ;;
@@ -52,10 +29,8 @@ sample_call() {
 # The walkthrough's own, published in its text.
 default_key_value=d0c5atM1cr0s0ft
 # Tags mark what this script has created, and for which app, so that it deletes nothing else.
-tag_name=created-by
-tag_value=random-number-provision.sh
-app_tag='function-app'
-# Seconds until a role holds: 10 minutes by one page of Azure, 30 by others.
+tag_name=created-by tag_value=random-number-provision.sh app_tag='function-app'
+# Seconds until a role holds: 10 minutes by one of Azure's pages, 30 by others.
 role_timeout=1800
 
 main() {
@@ -63,11 +38,9 @@ main() {
   check_arguments
   errors=$(mktemp)
   trap 'end $? "unexpected failure: $(cat "$errors")"' EXIT
-  trap 'echo && end 129 stopped.' HUP
-  trap 'echo && end 130 stopped.' INT
-  trap 'echo && end 143 stopped.' TERM
+  trap 'echo && end 130 stopped.' HUP INT TERM
 
-  cd "$(dirname "${BASH_SOURCE[0]}")"
+  cd "$(dirname "$0")"
   check_prerequisites
   derive_names
   if $delete; then
@@ -100,21 +73,20 @@ read_arguments() {
   subscription=${PROVISION_SUBSCRIPTION-}
   resource_group=${PROVISION_RESOURCE_GROUP-$default_group}
   location=${PROVISION_LOCATION-westus2}
-  app=${PROVISION_APP-}
-  storage=${PROVISION_STORAGE-}
+  app=${PROVISION_APP-} storage=${PROVISION_STORAGE-}
   memory=${PROVISION_MEMORY-2048}
-  # Each function is born with a key of this name. Setting it replaces the generated value; under
-  # another name that one would stay valid beside ours, without anybody knowing it.
+  # Each function is born with a key `default`. Under another name than that, ours would be valid
+  # beside it.
   key_name=${PROVISION_KEY_NAME-default}
   timeout=${PROVISION_TIMEOUT-300}
   no_logs=false storage_keys=false update=false dry_run=false delete=false yes=false
-  # What is given that only a deployment reads.
-  for_deployment=''
   local option key_file
+  for_deployment=''
   while [[ $# -gt 0 ]]; do
     # --key-name sets $key_name, and so on.
     option=${1#--}
     option=${option//-/_}
+    # Only a deployment reads these.
     [[ ! $1 =~ ^--(location|storage|memory|no-logs|storage-keys)$ ]] || for_deployment+=" $1"
     case $1 in
       --subscription | --resource-group | --location | --app | --storage | --memory | \
@@ -126,11 +98,7 @@ read_arguments() {
       --no-logs | --storage-keys | --update | --dry-run | --delete | --yes)
         printf -v "$option" true
         ;;
-      --help | -h)
-        # What stands at the top of this file.
-        sed -n '2,/^$/s/^#\( \|$\)//p' "${BASH_SOURCE[0]}"
-        exit
-        ;;
+      --help | -h) cat "$(dirname "$0")/infra/options.txt" && exit ;;
       *) refuse "unknown option '$1'; ./provision.sh --help lists the options" ;;
     esac
     shift
@@ -161,16 +129,14 @@ check_arguments() {
   fits 'key name' "$key_name" '^[A-Za-z0-9][A-Za-z0-9-]{0,126}$' \
     '1 to 127 letters, digits and hyphens, not a hyphen first'
   fits PROVISION_TIMEOUT "$timeout" '^[1-9][0-9]{0,4}$' 'seconds, from 1 to 99999'
-  # A key travels in a header, which holds one line, has no agreed encoding beyond ASCII and loses
-  # the spaces at its ends. The value itself is not shown.
+  # A key travels in a header: one line of ASCII, without spaces at its ends. It is not shown.
   [[ $key_value =~ ^[!-~]([\ -~]*[!-~])?$ ]] || refuse "the access key's value: give printable" \
     'ASCII characters, at least one, with no line break and with no space at either end'
 }
 
-# fits WHAT VALUE PATTERN RULE
 fits() { [[ $2 =~ $3 ]] || refuse "$1 '$2': give $4"; }
 
-# Looks for everything that is needed, and names all that is missing at once.
+# Names all that is missing at once.
 check_prerequisites() {
   local missing=''
   if ! has az; then
@@ -234,7 +200,6 @@ look() {
     say "the resource group $group is there"
   else
     group_is_new=true
-    say "there is no resource group $group yet"
   fi
 }
 
@@ -250,7 +215,6 @@ find_app() {
   say "the function app $app is there"
 }
 
-# is_ours WHAT TAG OPTION
 is_ours() {
   [[ $2 == "$tag_value" ]] ||
     fail "$1 is there, but was not created by this script: give another name with $3"
@@ -290,7 +254,7 @@ deploy() {
   host=$answer
 }
 
-# Waits until it does not run any more, and leaves its state in $answer.
+# Once it does not run any more; leaves its state in $answer.
 find_deployment() {
   settled "the deployment $app" deployment group show --name "$app" --resource-group "$group"
 }
@@ -304,31 +268,30 @@ tell_what_stays() {
 # Azure can tell what would be created only in a resource group that is there.
 preview() {
   local names=("Storage/storageAccounts/$storage" "Web/serverfarms/plan-$app" "Web/sites/$app")
-  say 'would deploy infra/main.json:'
+  say 'would deploy infra/main.json, and so:'
   if $group_is_new; then
     $no_logs || names+=("OperationalInsights/workspaces/log-$app" "Insights/components/appi-$app")
     $storage_keys || names+=("ManagedIdentity/userAssignedIdentities/id-$app"
       "Authorization/roleAssignments (two, of id-$app on $storage)")
-    printf '        Create Microsoft.%s\n' "Resources/resourceGroups/$group" "${names[@]}"
+    printf '  Create Microsoft.%s\n' "Resources/resourceGroups/$group" "${names[@]}"
   else
     azure 'asking what would change' deployment group what-if "${deployment[@]}" --no-pretty-print \
       --query "changes[?changeType!='Ignore'].[changeType, resourceId]"
-    sed 's|^\([A-Za-z]*\).*/resource[Gg]roups/[^/]*/providers/|        \1 |' <<<"$answer"
+    printf '%s\n' "$answer" | sed 's|^\([A-Za-z]*\).*/resource[Gg]roups/[^/]*/providers/|  \1 |'
   fi
 }
 
 # Leaves nothing behind where Azure has refused the deployment before it began.
 undo_group() {
   before_failing=true
-  $group_is_new || return 0
-  attempt az deployment group show --name "$app" --resource-group "$group" \
+  ! $group_is_new || attempt az deployment group show --name "$app" --resource-group "$group" \
     --subscription "$subscription" --only-show-errors || [[ $status != 3 ]] || {
     change 'deleting the resource group again' group delete --name "$group" --yes
     begun=false
   }
 }
 
-# --- Build, publish, set the key ----------------------------------------------------------------
+# --- Build, publish, key, check -----------------------------------------------------------------
 build() {
   attempt ./build.sh || fail './build.sh failed:' "$words"
   attempt ./build.sh --functions || fail './build.sh --functions failed:' "$words"
@@ -336,7 +299,7 @@ build() {
 }
 
 publish() {
-  # Publishing replaces the whole package, so another attempt can do no harm.
+  # It replaces the whole package, so another attempt can do no harm.
   insist publishing run_func || failed 'func azure functionapp publish'
 }
 
@@ -360,12 +323,10 @@ assign_keys() {
     call '200|201' "/admin/functions/$(lower "$name")/keys/$key_name" "$master_key" \
       "{\"name\":\"$key_name\",\"value\":\"${value//\"/\\\"}\"}" --data-binary @- --request PUT \
       --header 'Content-Type: application/json' ||
-      fail "$name: the host answers status $http_status to the key $key_name. After a 400, give one" \
-        "with Azure's checksum: the portal generates it (Functions, $name, Function Keys). $words"
+      fail "$name: the host answers status $http_status to the key $key_name. After a 400, give" \
+        "one with Azure's checksum: the portal makes it (Functions, $name, Function Keys). $words"
     say "$name: the key $key_name is set"
   done 3<<<"$functions"
-  # The answer repeats the key.
-  unset http_body
 }
 
 # ask_host WHAT OF NAME: leaves a key in $answer. Resource Manager has it from the host.
@@ -374,7 +335,6 @@ ask_host() {
   [[ -n $answer ]] || fail "$1 failed: there is no key $3. Give another name with --key-name."
 }
 
-# --- Check --------------------------------------------------------------------------------------
 check() {
   local function key=$key_value
   while IFS= read -r function <&3; do
@@ -387,7 +347,6 @@ check() {
       anonymous,*) expect 200 "$name" '' ;;
       *)
         expect 401 "$name without a key" ''
-        # An update leaves the key as it is.
         if $update && $may_be_called; then
           ask_host "asking for the key of $name" "functions/$name" "$key_name"
           key=$answer
@@ -400,9 +359,8 @@ check() {
   done 3<<<"$functions"
 }
 
-# describe LINE: a function by its line of `handler --check`. Leaves its $name, $route and $level;
-# whether it $may_be_called; and for a call the $path, empty if none is known that fits the route,
-# curl's $options and what it $answers.
+# describe LINE: a function, by its line of `handler --check`. For a call it leaves the $path, empty
+# if none is known that fits the route, curl's $options, and what it $answers.
 describe() {
   local methods
   # Several tabs would be one for `read`.
@@ -416,8 +374,7 @@ describe() {
   esac
 }
 
-# path_for ROUTE: with a value for each parameter, by its constraint. Prints nothing if there is a
-# constraint for which none is known.
+# path_for ROUTE: with values for the parameters; nothing if a constraint is none of these.
 path_for() {
   printf '%s\n' "$1" | sed -E -e 's/\{[^{}:]*:guid\??\}/00000000-0000-0000-0000-000000000000/g' \
     -e 's/\{[^{}:]*:alpha\??\}/a/g' -e 's/\{[^{}:]*:bool\??\}/true/g' \
@@ -425,23 +382,18 @@ path_for() {
     -e 's/\{[^{}:]*(:(int|long|float|double|decimal|required))?\??\}/1/g' -e '/[{}]/d'
 }
 
-# expect STATUS WHAT KEY
 expect() {
-  call "$1" "$path" "$3" '' ${options[@]+"${options[@]}"} || case $http_status in
-    401) fail "$2: the answer has status 401. The host has not taken the key up: run this again," \
-      'or restart the app in the portal.' ;;
-    *) fail "$2: the answer has status $http_status, not $1. $words" ;;
-  esac
+  call "$1" "$path" "$3" '' ${options[@]+"${options[@]}"} ||
+    fail "$2: status $http_status, not $1. Run this again, or restart the app in the portal. $words"
   [[ $1 == 200 ]] || http_body=''
   [[ $1 != 200 || -z $answers || $http_body =~ $answers ]] ||
     fail "$2: the answer '$http_body' does not match $answers"
   say "$2: $1${http_body:+, $http_body}"
 }
 
-# call STATUS PATH KEY INPUT [OPTION]...: calls the app by curl, and again as long as its host may be
-# restarting, or may not know a new key yet: an instance looks for new ones at most once a minute
-# (`SecretManager` in Azure/azure-functions-host), so a refusal is taken after two minutes.
-# Leaves $http_status, 000 for no answer at all, and $http_body.
+# call STATUS PATH KEY INPUT [OPTION]...: curl, again as long as the host may be restarting or, for
+# two minutes, not know a new key yet: it looks for one at most once a minute (`SecretManager` in
+# Azure/azure-functions-host). Leaves $http_status, 000 for no answer at all, and $http_body.
 call() {
   local output refusals=0 deadline=$((SECONDS + timeout))
   while :; do
@@ -478,13 +430,13 @@ SUMMARY
 
 # --- Delete -------------------------------------------------------------------------------------
 delete_all() {
-  local id found rest=() what="the resource group $group and all that is in it" which='[].id'
+  local id found rest=() whole=false which what
   azure 'asking for the resource group' group show --name "$group" \
     --query "[[properties.provisioningState, tags.\"$tag_name\"]]" || answer=none
   case $answer in
     none) echo "Nothing to delete: there is no resource group $group." && return ;;
     Deleting*) echo "The resource group $group is being deleted already." && return ;;
-    *$'\t'"$tag_value") ;;
+    *$'\t'"$tag_value") whole=true which='[].id' what="the resource group $group and all in it" ;;
     *)
       what="from the resource group $group, which this script has not created"
       # What bears our tag, and the alert rule that Azure adds for our component.
@@ -496,8 +448,7 @@ delete_all() {
   find_deployment || true
   azure 'listing the resources' resource list --resource-group "$group" --query "$which"
   found=$answer
-  [[ -n $found || $which == '[].id' ]] ||
-    { echo "Nothing to delete: nothing in the resource group $group is ours." && return; }
+  $whole || [[ -n $found ]] || { echo "Nothing to delete: nothing in $group is ours." && return; }
   confirm "$what" "$found"
   while IFS= read -r id <&3; do
     case $(lower "$id") in
@@ -511,7 +462,7 @@ delete_all() {
       */*) rest+=("$id") ;;
     esac
   done 3<<<"$found"
-  if [[ $which == '[].id' ]]; then
+  if $whole; then
     change 'deleting the resource group' group delete --name "$group" --yes
   else
     change 'deleting all else' resource delete --ids "${rest[@]}"
@@ -528,7 +479,7 @@ delete_roles() {
 confirm() {
   local reply=''
   printf 'This deletes %s:\n' "$1"
-  [[ -z $2 ]] || sed 's|.*/providers/|  |' <<<"$2"
+  [[ -z $2 ]] || printf '%s\n' "$2" | sed 's|.*/providers/|  |'
   if $dry_run; then
     echo 'Nothing was deleted.' && exit
   elif ! $yes; then
@@ -539,9 +490,8 @@ confirm() {
   begun=true
 }
 
-# --- Azure --------------------------------------------------------------------------------------
 # azure WHAT ARGUMENT...: the Azure CLI. Leaves in $answer what --query selects. Fails for what is
-# not there, and ends the step for any other error that does not pass.
+# not there, and ends the step for any other error that does not pass. `change` tells it before.
 azure() {
   insist "$1" az "${@:2}" --subscription "$subscription" --output tsv --only-show-errors && return
   # The exit code of the Azure CLI for what is not found.
@@ -549,7 +499,6 @@ azure() {
   return 1
 }
 
-# change WHAT ARGUMENT...: the same, for what is more than looking.
 change() {
   say "$1"
   azure "$@" || failed "$1"
@@ -587,8 +536,8 @@ wait_for() {
   sleep 5
 }
 
-# attempt COMMAND...: leaves its $status; what it prints in $answer, for that can be a secret, which
-# may be in no file; and what it says of a failure in $words.
+# attempt COMMAND...: leaves its $status, what it prints in $answer (it may be a secret, so it is in
+# no file), and what it says of a failure in $words.
 attempt() {
   status=0
   answer=$("$@" 2>"$errors" </dev/null) || status=$?
@@ -597,8 +546,7 @@ attempt() {
   return "$status"
 }
 
-# Looks $words up in infra/failures.txt. Leaves in $verdict what to do about that failure, and in
-# $reason what is the matter.
+# Looks $words up in infra/failures.txt: leaves what to do in $verdict, what is wrong in $reason.
 judge() {
   local text
   while IFS='|' read -r verdict text reason && [[ -z $text || $words != *"$text"* ]]; do
@@ -637,13 +585,9 @@ step() {
 say() { printf '      %s\n' "$*"; }
 lower() { printf %s "$1" | tr '[:upper:]' '[:lower:]'; }
 
-# Before anything has begun: what is wrong with the request.
+# `refuse` is for what is wrong with the request, `fail` ends a step.
 refuse() { begun=false && end 2 "$*"; }
-
-# Ends a step.
 fail() { end 1 "$*"; }
-
-# end STATUS MESSAGE
 end() {
   trap - EXIT
   rm -f "${errors-}"

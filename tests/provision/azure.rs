@@ -43,6 +43,9 @@ const SNAPSHOTS: [&str; 3] = [
     include_str!("../../infra/storage-keys.snapshot.json"),
 ];
 
+const NO_GROUP: &str = "27 ResourceGroupNotFound There is no such group.";
+const IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
+
 // What the paths of resources are like, behind that of their group.
 const DEPLOYMENT: &str = "/providers/microsoft.resources/deployments/{}";
 const ASSIGNMENTS: &str = "/providers/microsoft.authorization/roleassignments";
@@ -50,20 +53,12 @@ const WORKSPACE: &str = "/providers/microsoft.operationalinsights/workspaces/{}"
 const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
 const SITE: &str = "/providers/microsoft.web/sites/{}";
 
-/// What calls of one kind get for an answer so many times. The kind is `METHOD PLACE /part-of-the-path`,
-/// with a key behind it if only calls with that key are meant. A place is arm, scm or front.
-struct Fault {
-    call: String,
-    times: usize,
-    answer: String,
-}
+/// So many calls of a kind get this answer. The kind is `METHOD PLACE /part-of-the-path`, with a key
+/// behind it if only calls with that key are meant. A place is arm, scm or front.
+type Fault = (usize, String, String);
 
-struct Deployment {
-    /// How often it is still running when it is asked for.
-    running: usize,
-    state: &'static str,
-    app: Value,
-}
+/// How often a deployment is still running when it is asked for; how it ends; the app to create then.
+type Deployment = (usize, &'static str, Value);
 
 #[derive(Default)]
 pub struct State {
@@ -78,16 +73,14 @@ pub struct State {
     pub running: usize,
     /// The parameters of the last deployment.
     pub parameters: Value,
-    /// Methods and paths with queries that were asked for, of Resource Manager and of the app.
+    /// All that was asked for: method, place and path.
     pub calls: Vec<String>,
-    pub front_calls: Vec<String>,
     /// Requests that the stand-in has no answer for, and answers that are not as recorded. There
     /// should be none.
     pub wrong: Vec<String>,
     faults: Vec<Fault>,
     holding: bool,
-    /// So many times is a group still there, as Deleting, when it is asked for after its deletion
-    /// has begun.
+    /// So many times is the group still there, as Deleting, when it is asked for.
     pub deleting: usize,
     /// Workspaces that were deleted without force: their names are not free.
     pub lost_workspaces: Vec<String>,
@@ -119,9 +112,9 @@ impl Azure {
         state.default_host_name = format!("localhost:{front}");
         drop(state);
         let metadata = serve(false, move |request| {
-            let all = include_str!("fixed.json").replace("TOKEN", TOKEN);
-            let all: Value = serde_json::from_str(&all.replace("BASE", &base)).unwrap();
-            Reply::json(200, &all[request.path.trim_start_matches('/')])
+            let answer = fixed(request.path.trim_start_matches('/')).to_string();
+            let answer = answer.replace("TOKEN", TOKEN).replace("BASE", &base);
+            Reply::text(200, &answer).with("Content-Type", "application/json")
         });
         (azure, metadata)
     }
@@ -132,15 +125,11 @@ impl Azure {
 
     fn answer(&self, place: &str, request: &Request) -> Reply {
         let mut state = self.state();
-        let call = format!("{} {}?{}", request.method, request.path, request.query);
         let is_front = place == "front";
-        let calls = if is_front {
-            &mut state.front_calls
-        } else {
-            &mut state.calls
-        };
-        calls.push(call);
-        let reply = match state.fault(place, request).as_deref() {
+        let call = format!("{} {place} {}", request.method, request.path);
+        state.calls.push(call.clone());
+        let key = request.header("x-functions-key");
+        let reply = match state.fault(&call, key).as_deref() {
             Some("hold") => return self.hold(state),
             Some("hang up") => Reply::HangUp,
             Some("silence") => Reply::Silence,
@@ -177,15 +166,14 @@ impl Azure {
 
     /// What becomes of an upload to the deployment site; what func prints if that fails.
     pub fn upload(&self, app: &str) -> Result<(), String> {
-        let mut request = Request::default();
-        (request.method, request.path) = ("POST".to_owned(), "/api/publish".to_owned());
         let mut state = self.state();
-        match state.fault("scm", &request) {
-            Some(words) if words == "hold" => {
-                self.hold(state);
-                Err("The connection was closed.".to_owned())
+        match state.fault("POST scm /api/publish", None) {
+            Some(words) => {
+                if words == "hold" {
+                    self.hold(state);
+                }
+                Err(words)
             }
-            Some(words) => Err(words),
             None if state.names("Microsoft.Web/sites").contains(&app) => Ok(()),
             None => Err("Can't find app with name".to_owned()),
         }
@@ -194,11 +182,9 @@ impl Azure {
     /// Waits until a call is being held.
     pub fn await_held(&self) {
         let (limit, state) = (Duration::from_secs(120), self.state());
-        let held = self
-            .changed
-            .wait_timeout_while(state, limit, |state| !state.holding);
-        let (state, timeout) = held.unwrap();
-        assert!(!timeout.timed_out(), "calls so far: {:#?}", state.calls);
+        let is_free = |state: &mut State| !state.holding;
+        let held = self.changed.wait_timeout_while(state, limit, is_free);
+        assert!(held.unwrap().0.holding, "there was no such call");
     }
 
     pub fn release(&self) {
@@ -216,10 +202,8 @@ impl State {
 
     /// The types and names of all that there is in groups.
     pub fn ids(&self) -> Vec<&str> {
-        let ids = self
-            .resources
-            .values()
-            .filter_map(|it| text(&it["id"]).split_once("/providers/"));
+        let ids = self.resources.values().map(|it| text(&it["id"]));
+        let ids = ids.filter_map(|id| id.split_once("/providers/"));
         ids.map(|(_, id)| id).collect()
     }
 
@@ -239,7 +223,8 @@ impl State {
     }
 
     /// Puts something there that somebody else has made, or an earlier version of the script.
-    pub fn insert(&mut self, id: &str, tags: &Value, properties: &Value) {
+    pub fn insert(&mut self, id: &str, tags: &Value) {
+        let properties = json!({"provisioningState": "Succeeded"});
         let resource = json!({"location": "westus2", "tags": tags, "properties": properties});
         self.keep(&format!("{SUBSCRIPTION}/resourceGroups/{id}"), resource);
     }
@@ -247,7 +232,7 @@ impl State {
     /// As a first run leaves it.
     pub fn provision(&mut self, group: &str, parameters: Value) {
         let tags = json!({"created-by": "random-number-provision.sh"});
-        self.insert(group, &tags, &json!({"provisioningState": "Succeeded"}));
+        self.insert(group, &tags);
         let name = text(&parameters["appName"]).to_owned();
         self.begin(&name, group, parameters);
         self.progress(&name);
@@ -255,21 +240,15 @@ impl State {
 
     /// As if a deployment of this name had ended like this.
     pub fn end_deployment(&mut self, name: &str, state: &'static str) {
-        let (running, app) = (0, Value::Null);
-        let deployment = Deployment {
-            running,
-            state,
-            app,
-        };
-        self.deployments.insert(name.to_owned(), deployment);
+        let ended = (0, state, Value::Null);
+        self.deployments.insert(name.to_owned(), ended);
     }
 
     fn keep(&mut self, id: &str, mut resource: Value) {
         // /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME[/TYPE/NAME…]
         let mut segments = id.split('/').skip(6);
-        let namespace = segments
-            .next()
-            .unwrap_or("Microsoft.Resources/resourceGroups");
+        let namespace = segments.next();
+        let namespace = namespace.unwrap_or("Microsoft.Resources/resourceGroups");
         let types = segments.step_by(2).map(|part| format!("/{part}"));
         resource["type"] = json!(namespace.to_owned() + &types.collect::<String>());
         resource["id"] = json!(id);
@@ -279,13 +258,12 @@ impl State {
 
     /// Takes a resource and all below it away.
     fn remove(&mut self, id: &str) {
-        let below = format!("{id}/");
-        self.resources
-            .retain(|other, _| other != id && !other.starts_with(&below));
-        let is_gone = |name| id.contains(name) || !id.contains("/providers/");
-        self.host.take_if(|_| is_gone("/sites/"));
-        self.principal
-            .take_if(|_| is_gone("/userassignedidentities/"));
+        let is_part = |other: &str| format!("{other}/").starts_with(&format!("{id}/"));
+        self.resources.retain(|other, _| !is_part(other));
+        let has_identity = !self.names(IDENTITY).is_empty();
+        let has_site = !self.names("Microsoft.Web/sites").is_empty();
+        self.principal.take_if(|_| !has_identity);
+        self.host.take_if(|_| !has_site);
     }
 
     /// Puts faults in the place of those that there are, one a line: how often, of which kind, and
@@ -296,34 +274,26 @@ impl State {
         self.faults.clear();
         for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (call, answer) = line.split_once(" | ").expect(line);
-            let (times, call) = call.split_once(' ').unwrap();
-            self.faults.push(Fault {
-                call: call.to_owned(),
-                times: times.parse().expect(line),
-                answer: answer.to_owned(),
-            });
+            let (times, call) = call.split_once(' ').expect(line);
+            let times = times.parse().expect(line);
+            self.faults
+                .push((times, call.to_owned(), answer.to_owned()));
         }
     }
 
-    /// What is left of the faults.
-    pub fn faults_left(&self) -> usize {
-        self.faults.iter().map(|fault| fault.times).sum()
-    }
-
     /// The answer of the first fault for such a call.
-    fn fault(&mut self, place: &str, request: &Request) -> Option<String> {
-        let key = request.header("x-functions-key");
-        let fault = self.faults.iter_mut().find(|fault| {
-            let words: Vec<&str> = fault.call.split(' ').collect();
-            fault.times > 0
-                && words[..2] == [&request.method, place]
-                && words.get(2).is_none_or(|part| request.path.contains(part))
+    fn fault(&mut self, made: &str, key: Option<&str>) -> Option<String> {
+        let (times, _, answer) = self.faults.iter_mut().find(|(times, call, _)| {
+            let words: Vec<&str> = call.split(' ').collect();
+            *times > 0
+                && made.starts_with(&words[..2].join(" "))
+                && words.get(2).is_none_or(|part| made.contains(part))
                 && (words.len() < 4 || key == Some(words[3]))
         })?;
-        fault.times -= 1;
-        let answer = fault.answer.clone();
-        if request.path.contains("/operationStatuses/") && answer != "hold" {
-            self.end_deployment(request.path.split('/').nth(8).unwrap(), "Failed");
+        *times -= 1;
+        let answer = answer.clone();
+        if made.contains("/operationStatuses/") && answer != "hold" {
+            self.end_deployment(made.split('/').nth(8).unwrap(), "Failed");
         }
         Some(answer)
     }
@@ -346,30 +316,20 @@ impl State {
             return match (self.resources.get(&group), kind) {
                 (_, "") => self.group(request, &path),
                 (Some(_), _) => self.in_group(request, &path, kind),
-                (None, _) => no_group(&group),
+                (None, _) => error(NO_GROUP),
             };
         }
         if kind == "/subscriptions/{}/resources" {
             let quote = request.query.replace("%27", "'");
             let group = quote.split('\'').nth(1).unwrap_or_default();
             let prefix = format!("{SUBSCRIPTION}/resourcegroups/{group}/providers/").to_lowercase();
+            let mut value: Vec<_> = self.resources.iter().collect();
             // Without those below others.
-            let is_in = |id: &str| {
-                id.strip_prefix(&prefix)
-                    .is_some_and(|it| it.split('/').count() == 3)
-            };
-            let value = self.resources.iter().filter(|(id, _)| is_in(id));
-            like(
-                "70",
-                &json!({"value": value.map(|(_, resource)| resource).collect::<Vec<_>>()}),
-            )
+            value.retain(|(id, _)| id.starts_with(&prefix) && id.split('/').count() == 9);
+            let value: Vec<_> = value.iter().map(|(_, resource)| resource).collect();
+            like("70", &json!({ "value": value }))
         } else if kind.starts_with("/subscriptions/{}/providers/") {
-            let types = "sites serverFarms storageAccounts components smartDetectorAlertRules \
-                         userAssignedIdentities";
-            let types = types.split_whitespace();
-            let types = types.map(|it| json!({"resourceType": it, "apiVersions": ["2024-01-01"]}));
-            let answer = json!({"resourceTypes": types.collect::<Vec<_>>()});
-            Reply::json(200, &answer).like("provider-GET")
+            Reply::json(200, &fixed("provider")).like("provider-GET")
         } else {
             self.not_known(request)
         }
@@ -377,68 +337,54 @@ impl State {
 
     /// Only a mistake in the script or in the stand-in leads here.
     fn not_known(&mut self, request: &Request) -> Reply {
-        self.wrong.push(format!(
-            "not known: {} {}?{}",
-            request.method, request.path, request.query
-        ));
+        let call = self.calls.last();
+        let line = format!("not known: {call:?}, {}", request.path);
+        self.wrong.push(line);
         Reply::json(400, &json!({"error": {"code": "NotKnown", "message": "."}})).like("not-known")
     }
 
-    /// Long-running: the answer, of this form, says where to ask for the result.
-    fn operation(
-        &mut self,
-        begun: &str,
-        path: &str,
-        deletes: &str,
-        end: &'static str,
-        result: Value,
-    ) -> Reply {
+    /// Long-running: the answer, of the first form, says where to ask for the end, of the second.
+    fn operation(&mut self, forms: [&'static str; 2], path: &str, id: &str, end: Value) -> Reply {
         let path = format!("{SUBSCRIPTION}{path}/{}", self.calls.len());
         let url = format!("{}{path}?api-version=2024-11-01", self.base);
-        self.operations
-            .insert(path, (deletes.to_owned(), end, result));
+        let operation = (id.to_owned(), forms[1], end);
+        self.operations.insert(path, operation);
         // The shortest there is: az takes 0 for no word at all, and then waits for 30 s.
-        let reply = like(begun, &Value::Null).with("Retry-After", "1");
+        let reply = like(forms[0], &Value::Null).with("Retry-After", "1");
         let reply = reply.with("Location", url.clone());
-        if begun == "106" {
-            reply.with("Azure-AsyncOperation", url)
-        } else {
-            reply
+        match forms[0] {
+            "106" => reply.with("Azure-AsyncOperation", url),
+            _ => reply,
         }
     }
 
     fn group(&mut self, request: &Request, id: &str) -> Reply {
         match (&*request.method, self.resources.get(id).cloned()) {
-            ("GET", Some(group)) if group["properties"]["provisioningState"] == "Deleting" => {
-                self.deleting = self.deleting.saturating_sub(1);
+            ("GET", Some(mut group)) if self.deleting > 0 => {
+                self.deleting -= 1;
                 if self.deleting == 0 {
                     self.remove(id);
                 }
+                group["properties"]["provisioningState"] = json!("Deleting");
                 Reply::json(200, &group).like("group-GET-deleting")
             }
             ("GET", Some(group)) => like("11", &group),
             ("PUT", _) => {
-                let mut group = request.json();
+                let mut group: Value = serde_json::from_slice(&request.body).unwrap();
                 group["properties"] = json!({"provisioningState": "Succeeded"});
-                self.keep(
-                    &request.path.replace("/resourcegroups/", "/resourceGroups/"),
-                    group,
-                );
+                let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
+                self.keep(&path, group);
                 like("10", &self.resources[id])
             }
             ("DELETE", Some(_)) => {
                 // Workspaces keep their names, here too.
-                let names = self
-                    .names("Microsoft.OperationalInsights/workspaces")
-                    .into_iter();
-                let names = names.map(str::to_owned).collect::<Vec<_>>();
+                let names = self.names("Microsoft.OperationalInsights/workspaces");
+                let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
                 self.lost_workspaces.extend(names);
-                self.resources.get_mut(id).unwrap()["properties"]["provisioningState"] =
-                    json!("Deleting");
-                let begun = "14-group-DELETE-202-2026";
-                self.operation(begun, "/operationresults", id, "15c", Value::Null)
+                let forms = ["14-group-DELETE-202-2026", "15c"];
+                self.operation(forms, "/operationresults", id, Value::Null)
             }
-            _ => no_group(id),
+            _ => error(NO_GROUP),
         }
     }
 
@@ -448,64 +394,50 @@ impl State {
             return self.deployment(request, kind);
         }
         if let Some((scope, _)) = id.split_once(ASSIGNMENTS) {
-            let here = self
-                .assignments
-                .keys()
-                .filter(|other| other.starts_with(id));
-            let here = here.map(|id| {
+            let mut here: Vec<_> = self.assignments.keys().collect();
+            here.retain(|other| other.starts_with(id));
+            let here = here.into_iter().map(|id| {
                 let name = id.rsplit('/').next();
                 json!({"id": id, "name": name, "properties": {"scope": scope, "principalId": "any"}})
             });
-            let here = here.collect::<Vec<_>>();
-            return match &*request.method {
-                "GET" => like("158", &json!({"value": here})),
-                _ => {
-                    self.assignments.remove(id);
-                    like("150", &here[0])
-                }
-            };
+            let here: Vec<_> = here.collect();
+            if request.method == "GET" {
+                return like("158", &json!({ "value": here }));
+            }
+            self.assignments.remove(id);
+            return like("150", &here[0]);
         }
         let resource = self.resources.get(id);
         match (&*request.method, kind, &self.host) {
             ("POST", "/providers/microsoft.web/sites/{}/host/{}/listkeys", Some(_)) => {
-                let keys = json!({"default": "any"});
-                like(
-                    "60",
-                    &json!({"masterKey": MASTER_KEY, "functionKeys": keys}),
-                )
-            }
-            ("POST", "/providers/microsoft.web/sites/{}/host/{}/listkeys", None) => {
-                let message = "Encountered an error (ServiceUnavailable) from host runtime.";
-                like("62", &json!({"Code": "BadRequest", "Message": message}))
+                let keys = json!({"masterKey": MASTER_KEY, "functionKeys": {"default": "any"}});
+                like("60", &keys)
             }
             ("POST", "/providers/microsoft.web/sites/{}/functions/{}/listkeys", Some(host)) => {
                 let key = host.function_key(request.path.rsplit('/').nth(1).unwrap());
                 Reply::json(200, &json!({"default": key})).like("function-listkeys")
             }
-            ("GET", STORAGE, _) if resource.is_some() => {
-                like("21-storage-GET-200", resource.unwrap())
+            ("GET", STORAGE | SITE, _) if resource.is_some() => {
+                let form = if kind == SITE {
+                    "44"
+                } else {
+                    "21-storage-GET-200"
+                };
+                like(form, resource.unwrap())
             }
-            ("GET", SITE, _) if resource.is_some() => like("44", resource.unwrap()),
-            ("GET", _, _) => {
-                let message = format!("The Resource '{id}' was not found.");
-                like(
-                    "28",
-                    &json!({"error": {"code": "ResourceNotFound", "message": message}}),
-                )
-            }
+            ("GET", _, _) => error("28 ResourceNotFound There is no such resource."),
             ("DELETE", _, _) => self.delete(request, id, kind),
             _ => self.not_known(request),
         }
     }
 
     fn delete(&mut self, request: &Request, id: &str, kind: &str) -> Reply {
-        let Some(resource) = self.resources.get(id).cloned() else {
-            return Reply::status(204).like("missing-DELETE");
-        };
+        let resource = self.resources[id].clone();
         if kind == WORKSPACE && request.query.contains("force=true") {
-            let path =
-                "/providers/Microsoft.OperationalInsights/locations/westus2/operationstatuses";
-            return self.operation("106", path, id, "107", json!({"status": "Succeeded"}));
+            let provider = "/providers/Microsoft.OperationalInsights";
+            let path = format!("{provider}/locations/westus2/operationstatuses");
+            let end = json!({"status": "Succeeded"});
+            return self.operation(["106", "107"], &path, id, end);
         }
         self.remove(id);
         // The plan goes along with its last app.
@@ -517,8 +449,7 @@ impl State {
 
     /// The kind is what follows the deployment's name in the path.
     fn deployment(&mut self, request: &Request, kind: &str) -> Reply {
-        let [group, _, _, _, name] =
-            [4, 5, 6, 7, 8].map(|at| request.path.split('/').nth(at).unwrap());
+        let [group, name] = [4, 8].map(|at| request.path.split('/').nth(at).unwrap());
         let is_known = self.deployments.contains_key(name);
         let body = |state: &str, host: &str| {
             json!({"name": name, "status": state, "properties": {"mode": "Incremental",
@@ -532,15 +463,13 @@ impl State {
                 });
                 let changes = json!({"changes": changes.collect::<Vec<_>>()});
                 let result = json!({"status": "Succeeded", "properties": changes});
-                self.operation("183", "/operationresults", "", "181", result)
+                self.operation(["183", "181"], "/operationresults", "", result)
             }
             ("PUT", "", Some(parameters)) => {
                 self.begin(name, group, parameters);
                 let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
-                let url = format!(
-                    "{}{path}/operationStatuses/1?api-version=2025-04-01",
-                    self.base
-                );
+                let path = format!("{path}/operationStatuses/1?api-version=2025-04-01");
+                let url = format!("{}{path}", self.base);
                 let form = if is_known { "174" } else { "171" };
                 like(form, &body("Accepted", "")).with("Azure-AsyncOperation", url)
             }
@@ -571,21 +500,13 @@ impl State {
     /// is, behind a name without quotes.
     fn parameters_of(&self, request: &Request) -> Option<Value> {
         let body = String::from_utf8_lossy(&request.body);
-        let rest = body.replacen(
-            &format!("template:{}", TEMPLATE.trim()),
-            "\"template\":{}",
-            1,
-        );
+        let template = format!("template:{}", TEMPLATE.trim());
+        let rest = body.replacen(&template, "\"template\":{}", 1);
         let sent: Value = serde_json::from_str(&rest).ok()?;
-        let declared: Value = serde_json::from_str(TEMPLATE).unwrap();
         let parameters = sent["properties"]["parameters"].as_object()?;
-        let is_declared = |name: &String| declared["parameters"][name].is_object();
-        let values = parameters
-            .iter()
-            .map(|(name, it)| (name.clone(), it["value"].clone()));
-        let is_ours =
-            sent["properties"]["mode"] == "Incremental" && parameters.keys().all(is_declared);
-        is_ours.then(|| values.collect())
+        let values = parameters.iter();
+        let values = values.map(|(name, it)| (name.clone(), it["value"].clone()));
+        Some(values.collect())
     }
 
     fn begin(&mut self, name: &str, group: &str, parameters: Value) {
@@ -595,26 +516,21 @@ impl State {
         let app = all.pop().unwrap();
         for resource in all {
             let id = text(&resource["id"]).to_owned();
-            if let Some((group, name)) = id.split_once("/providers/Microsoft.Insights/components/")
-            {
-                // Azure adds this minutes later.
+            let component = id.split_once("/providers/Microsoft.Insights/components/");
+            // Azure adds this minutes later.
+            if let Some((group, name)) = component {
                 let rule = format!("smartDetectorAlertRules/Failure Anomalies - {name}");
                 let rule = format!("{group}/providers/microsoft.alertsmanagement/{rule}");
                 self.keep(&rule, json!({"location": "global"}));
             }
             if self.lost_workspaces.iter().any(|name| id.ends_with(name)) {
-                self.wrong
-                    .push("a deleted workspace keeps its name for 14 days".to_owned());
+                self.wrong.push(format!("{id} can't have its name"));
             }
             if id.to_lowercase().contains(ASSIGNMENTS) {
                 let principal = *self.principal.get_or_insert(self.calls.len());
                 // An assignment that is there can't be given to another identity.
-                if *self
-                    .assignments
-                    .entry(id.to_lowercase())
-                    .or_insert(principal)
-                    != principal
-                {
+                let assignment = self.assignments.entry(id.to_lowercase());
+                if *assignment.or_insert(principal) != principal {
                     state = "Failed";
                 }
             } else {
@@ -622,24 +538,18 @@ impl State {
             }
         }
         self.parameters = parameters;
-        self.deployments.insert(
-            name.to_owned(),
-            Deployment {
-                running,
-                state,
-                app,
-            },
-        );
+        self.deployments
+            .insert(name.to_owned(), (running, state, app));
     }
 
     /// The state of a deployment, which gets on each time it is asked for.
     fn progress(&mut self, name: &str) -> &'static str {
-        let deployment = self.deployments.get_mut(name).unwrap();
-        if deployment.running > 0 {
-            deployment.running -= 1;
+        let (running, state, app) = self.deployments.get_mut(name).unwrap();
+        if *running > 0 {
+            *running -= 1;
             return "Running";
         }
-        let (state, mut app) = (deployment.state, deployment.app.take());
+        let (state, mut app) = (*state, app.take());
         if state == "Succeeded" && app.is_object() {
             // As the recorded one says it.
             let storage = &mut app["properties"]["functionAppConfig"]["deployment"]["storage"];
@@ -688,17 +598,13 @@ fn pass_on(port: u16, request: &Request) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+/// What is always the same.
+pub fn fixed(name: &str) -> Value {
+    serde_json::from_str::<Value>(include_str!("fixed.json")).unwrap()[name].take()
 }
 
-fn no_group(id: &str) -> Reply {
-    let name = id.rsplit('/').next().unwrap();
-    let message = format!("Resource group '{name}' could not be found.");
-    like(
-        "27",
-        &json!({"error": {"code": "ResourceGroupNotFound", "message": message}}),
-    )
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 /// Such as `95 AuthorizationFailed You may not.`: an error as in this recording. Where that has
@@ -706,15 +612,12 @@ fn no_group(id: &str) -> Reply {
 fn error(words: &str) -> Reply {
     let (recording, error) = words.split_once(' ').unwrap();
     let (code, message) = error.split_once(' ').unwrap();
-    let inner = json!({"code": code, "message": message, "details": []});
-    let mut error = inner.clone();
-    error["details"] = json!([inner]);
-    let outer = json!({"code": "InvalidTemplateDeployment", "message": ".", "details": [error]});
-    let content = |error: &Value| json!({"status": "Failed", "error": error, "Code": code, "Message": message});
-    let reply = like(recording, &content(&outer));
-    if reply.has(message) {
-        reply
-    } else {
-        like(recording, &content(&inner))
+    let mut error = json!({"code": code, "message": message});
+    if forms::form(recording)["body"]["error"]["details"].is_array() {
+        error["details"] = json!([error.clone()]);
+        let code = "InvalidTemplateDeployment";
+        error = json!({"code": code, "message": ".", "details": [error]});
     }
+    let web = json!({"Code": code, "Message": message, "status": "Failed", "error": error});
+    like(recording, &web)
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use test_support::{
     checkout, core_tools,
@@ -18,7 +18,7 @@ use test_support::{
 };
 
 use crate::{
-    azure::{Azure, MASTER_KEY, State, TOKEN},
+    azure::{Azure, MASTER_KEY, State, TOKEN, fixed},
     http::{Reply, Request, serve, tls},
 };
 
@@ -72,10 +72,8 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (status, stdout, stderr) = (self.status, &self.stdout, &self.stderr);
-        write!(
-            f,
-            "status {status:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
-        )
+        let streams = format!("--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        write!(f, "status {status:?}\n{streams}")
     }
 }
 
@@ -94,8 +92,7 @@ impl World {
     pub fn new() -> Self {
         let world = Self::signed_out();
         // As `az login --identity` leaves it.
-        let profile = serde_json::from_str::<Value>(include_str!("fixed.json")).unwrap();
-        let profile = profile["profile"].to_string();
+        let profile = fixed("profile").to_string();
         put(&world.path("azure"), "azureProfile.json", profile);
         world
     }
@@ -103,36 +100,22 @@ impl World {
     /// As a first run leaves it, with the default key.
     pub fn provisioned() -> Self {
         let world = Self::new();
-        let parameters = Self::parameters();
-        world
-            .azure
-            .state()
-            .provision("rg-random-number", parameters);
+        let parameters = fixed("parameters");
+        world.state().provision("rg-random-number", parameters);
         run_package(&world.path("project"), &world.azure).unwrap();
         world
     }
 
-    /// What a first run gives to the deployment.
-    pub fn parameters() -> Value {
-        json!({"location": "westus2", "appName": APP, "storageName": "randomnumbera042886a3c",
-            "memory": 2048, "logs": true, "storageKeys": false,
-            "tags": {"created-by": "random-number-provision.sh", "function-app": APP}})
-    }
-
     pub fn signed_out() -> Self {
         let folder = TempDir::with_prefix("provision-").unwrap();
-        put(folder.path(), "ca.pem", &tls().certificate);
+        put(folder.path(), "ca.pem", &tls().0);
         for name in ["bin", "home", "project", "record", "tmp"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         // Without a note of an earlier look, az looks for a newer version of itself on a public host.
         let version = json!({"local": AZURE_CLI});
-        let versions = json!({"versions": {"core": version, "azure-cli": version}});
-        put(
-            folder.path(),
-            "azure/versionCheck.json",
-            versions.to_string(),
-        );
+        let versions = json!({"versions": {"core": version, "azure-cli": version}}).to_string();
+        put(folder.path(), "azure/versionCheck.json", versions);
 
         let (azure, metadata) = Azure::start();
         let for_func = Arc::clone(&azure);
@@ -183,6 +166,11 @@ impl World {
         self.run(arguments).fails(with)
     }
 
+    /// See `State::faults`.
+    pub fn faults(&self, table: &str) {
+        self.state().faults(table);
+    }
+
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.azure.state()
     }
@@ -190,24 +178,19 @@ impl World {
     /// Runs the script until a call of this kind is held, and stops it as a terminal does on
     /// Ctrl-C.
     pub fn interrupt_at(&self, call: &str, arguments: &str) -> Outcome {
-        self.state().faults(&format!("1 {call} | hold"));
+        self.faults(&format!("1 {call} | hold"));
         // A job in the background of a script has been told to ignore that signal, and so would bash.
         let env = find("env").display().to_string();
         let line = format!("exec {env} --default-signal=INT project/provision.sh {arguments}");
         let mut script = self.command(&line);
-        let script = script
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let script = script.spawn().unwrap();
+        script.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let script = script.process_group(0).spawn().unwrap();
         self.azure.await_held();
         signal(format!("-{}", script.id()), "INT");
         let outcome = Outcome::from(script.wait_with_output().unwrap());
         self.azure.release();
         assert_eq!(outcome.status, Some(130), "{outcome}");
-        outcome
-            .fails("stopped.")
-            .fails("running it again goes on from there")
+        outcome.fails("stopped.\nprovision.sh: running it again goes on from there.\n")
     }
 
     /// The script with a terminal at both ends, on which this is typed.
@@ -237,6 +220,10 @@ impl World {
         let content = fs::read_to_string(&file).unwrap();
         assert_eq!(content.matches(from).count(), 1, "{from:?} in {file:?}");
         fs::write(file, content.replace(from, to)).unwrap();
+    }
+
+    pub fn script(&self, from: &str, to: &str) {
+        self.edit("provision.sh", from, to);
     }
 
     /// A line of shell, of which nothing of the environment that the tests run in gets through.
@@ -276,25 +263,24 @@ impl World {
             self.install_tool(name, &format!("exec '{}' \"$@\"", find(name).display()));
         }
         // Waiting is all the same, only shorter.
-        self.install_tool("sleep", &format!("exec '{}' 0.05", find("sleep").display()));
-        self.install_tool("az", &format!("exec {} \"$@\"", azure_cli()));
+        self.sleep("0.05");
+        self.install_tool("az", &format!("exec {} \"$@\"", azure_cli().trim()));
         let curl = find("curl").display().to_string();
-        let port = self.ports[1];
-        self.install_tool(
-            "func",
-            &format!(
-                "exec '{curl}' --disable --silent --fail-with-body --noproxy '*' --data-binary @- \
-                 --header \"folder: $PWD\" --header \"arguments: $*\" http://127.0.0.1:{port}/"
-            ),
+        let func = format!(
+            "exec '{curl}' --disable --silent --fail-with-body --noproxy '*' --data-binary @- \
+             --header \"folder: $PWD\" --header \"arguments: $*\" http://127.0.0.1:{}/",
+            self.ports[1]
         );
+        self.install_tool("func", &func);
     }
 
-    pub fn sleep_for_real(&self) {
+    /// Has each pause of the script last so long.
+    pub fn sleep(&self, seconds: &str) {
         let sleep = find("sleep").display().to_string();
-        self.install_tool("sleep", &format!("exec '{sleep}' \"$@\""));
+        self.install_tool("sleep", &format!("exec '{sleep}' {seconds}"));
     }
 
-    pub fn install_tool(&self, name: &str, script: &str) {
+    fn install_tool(&self, name: &str, script: &str) {
         let record = self.path("record").display().to_string();
         // Numbers of processes come up again.
         let script = format!(
@@ -313,10 +299,8 @@ impl World {
         fs::rename(project.join("build.sh"), project.join("real-build.sh")).unwrap();
         let build = "#!/bin/sh\n[ $# = 0 ] || exec \"${0%/*}/real-build.sh\" \"$@\"\n";
         put_executable(&project, "build.sh", build);
-        copy(
-            env!("CARGO_BIN_EXE_handler").as_ref(),
-            &project.join("handler"),
-        );
+        let handler = env!("CARGO_BIN_EXE_handler").as_ref();
+        copy(handler, &project.join("handler"));
     }
 
     /// The command lines by which the script, or a test, has started this tool.
@@ -330,10 +314,8 @@ impl World {
     /// Everything that is to be seen of the children: their arguments and their environments.
     pub fn records(&self) -> Vec<String> {
         let files = fs::read_dir(self.path("record")).unwrap();
-        let paths = files.map(|file| file.unwrap().path());
-        paths
-            .map(|path| fs::read_to_string(path).unwrap())
-            .collect()
+        let read = |file: fs::DirEntry| fs::read_to_string(file.path()).unwrap();
+        files.map(|file| read(file.unwrap())).collect()
     }
 
     /// Checks what holds for every run, however it ends.
@@ -355,21 +337,12 @@ impl World {
     #[track_caller]
     pub fn check_secrets(&self, access_key: &str, outcomes: &[&Outcome]) {
         for secret in [access_key, MASTER_KEY, TOKEN] {
-            for outcome in outcomes {
-                assert!(
-                    !outcome.to_string().contains(secret),
-                    "{secret} in {outcome}"
-                );
+            for outcome in outcomes.iter().map(|it| it.to_string()) {
+                assert!(!outcome.contains(secret), "{secret} in {outcome}");
             }
             let mut grep = Command::new("grep");
-            grep.args([
-                "--recursive",
-                "--fixed-strings",
-                "--files-with-matches",
-                "-e",
-                secret,
-            ]);
-            let found = Outcome::from(grep.arg(self.folder.path()).output().unwrap());
+            grep.args(["-rFle", secret]).arg(self.folder.path());
+            let found = Outcome::from(grep.output().unwrap());
             // 1: searched, and not found.
             assert_eq!(found.status, Some(1), "{secret} is in a file: {found}");
         }
@@ -403,9 +376,7 @@ fn publish(request: &Request, azure: &Azure) -> Result<(), String> {
 fn run_package(source: &Path, azure: &Azure) -> Result<(), String> {
     let target = source.with_file_name("published");
     let files = core_tools::included_files(source);
-    let function = files
-        .iter()
-        .find_map(|file| file.strip_suffix("/function.json"));
+    let function = files[0].split('/').next();
     // Keys are kept in the storage account: they outlive the host.
     let function_key = match azure.state().host.take() {
         Some(host) => host.function_key(function.unwrap()),
@@ -438,50 +409,27 @@ fn copy(from: &Path, to: &Path) {
 fn azure_cli() -> &'static str {
     static COMMAND: OnceLock<String> = OnceLock::new();
     COMMAND.get_or_init(|| {
-        // Not even to tell its version may it touch the configuration of whoever runs the tests.
-        let configuration = TempDir::new().unwrap();
-        let mut version = Command::new("az");
-        version.args(["version", "--output", "tsv"]);
-        version.env("AZURE_CONFIG_DIR", configuration.path());
-        let on_path = version
-            .env("AZURE_CORE_COLLECT_TELEMETRY", "false")
-            .output();
-        if on_path.is_ok_and(|output| output.stdout.starts_with(AZURE_CLI.as_bytes())) {
-            return format!("'{}'", find("az").display());
-        }
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-        let installed = target.join(format!("azure-cli-{AZURE_CLI}"));
         let lock = fs::File::create(target.join("azure-cli.lock")).unwrap();
         lock.lock().unwrap();
-        if !installed.exists() {
-            install_azure_cli(&installed);
-        }
-        // Not bin/az, which names the folder that it was installed in at first.
-        format!("'{}' -m azure.cli", installed.join("bin/python3").display())
-    })
-}
-
-fn install_azure_cli(folder: &Path) {
-    let unfinished = folder.with_extension("unfinished");
-    let _ = fs::remove_dir_all(&unfinished);
-    let run = |program: &Path, arguments: &str, last: &Path| {
-        let mut command = Command::new(program);
-        let status = command
-            .args(arguments.split(' '))
-            .arg(last)
-            .stdout(Stdio::null())
-            .status();
-        assert!(
-            status.as_ref().is_ok_and(|status| status.success()),
-            "python3 with its module venv is needed to install the Azure CLI for this test, and \
-             access to the Python package index. {command:?}: {status:?}"
+        // Not even to tell its version may it touch the configuration of whoever runs the tests. It
+        // is not started by its bin/az, which names the folder that it was installed in at first.
+        let script = format!(
+            "AZURE_CONFIG_DIR=$(mktemp -d) az version --output tsv 2>/dev/null |
+                 grep -q '^{AZURE_CLI}\t' && {{ command -v az; exit; }}
+             installed=$PWD/azure-cli-{AZURE_CLI}
+             [ -d $installed ] || {{
+                 rm -rf $installed.unfinished
+                 python3 -m venv $installed.unfinished
+                 $installed.unfinished/bin/python3 -m pip install --quiet \
+                     --disable-pip-version-check azure-cli=={AZURE_CLI}
+                 mv $installed.unfinished $installed
+             }}
+             echo $installed/bin/python3 -m azure.cli"
         );
-    };
-    run("python3".as_ref(), "-m venv", &unfinished);
-    let package = format!("azure-cli=={AZURE_CLI}");
-    let pip = "-m pip install --quiet --disable-pip-version-check";
-    run(&unfinished.join("bin/python3"), pip, package.as_ref());
-    fs::rename(unfinished, folder).unwrap();
+        let mut install = Command::new("sh");
+        succeeds(install.args(["-ec", &script]).current_dir(target))
+    })
 }
 
 /// The path of a program on the PATH that the tests run with.
