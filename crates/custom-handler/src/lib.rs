@@ -146,9 +146,7 @@ pub async fn run(
     actix_web::App::new().configure(|config| names = Functions::configure(config, &register));
     let outcome = match FunctionApp::read(&names) {
         Ok(app) if env::args_os().nth(1).is_some_and(|it| it == "--check") => {
-            for function in app.routes.functions() {
-                println!("{function}");
-            }
+            print!("{}", app.routes);
             Ok(())
         }
         Ok(app) => server::serve(app, register).await,

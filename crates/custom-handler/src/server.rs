@@ -41,8 +41,8 @@ pub async fn serve(
     let server = HttpServer::new(move || {
         let app = Arc::clone(&app);
         App::new()
-            .wrap(from_fn(move |call, next| {
-                answer(Arc::clone(&app), call, next)
+            .wrap(from_fn(move |request, next| {
+                answer(Arc::clone(&app), request, next)
             }))
             .configure(|config| drop(Functions::configure(config, &register)))
     })
