@@ -25,8 +25,6 @@ pub struct Answer {
     pub content: Content,
     /// Close the connection, and tell the client by `Connection: close`.
     pub closes: bool,
-    /// Close the connection without telling the client.
-    pub ends_connection: bool,
 }
 
 pub enum Content {
@@ -42,7 +40,6 @@ impl Answer {
             headers: Headers::default(),
             content: Content::Whole(Vec::new()),
             closes: false,
-            ends_connection: false,
         }
     }
 
@@ -134,7 +131,6 @@ pub async fn send(
     let is_head = request.is_some_and(|request| request.method.eq_ignore_ascii_case("HEAD"));
     let is_old = request.is_some_and(|request| request.is_old);
     let has_body = !is_head && !matches!(answer.status, 204 | 205 | 304);
-    answer.headers.simplify_connection();
     let mut closes = answer.closes || answer.headers.lists("connection", "close");
     let mut in_chunks = false;
     if answer.status == 204 {
@@ -196,7 +192,7 @@ pub async fn send(
             }
         }
     }
-    Ok(!(closes || answer.ends_connection))
+    Ok(!closes)
 }
 
 /// What a status that the host itself gives is called.

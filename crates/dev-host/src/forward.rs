@@ -1,5 +1,6 @@
-//! How a request gets to the handler and its answer back, in the two ways the host has. Both use
-//! .NET's HTTP client; what each makes of a request is in the recordings, row by row.
+//! How a request gets to the handler and its answer back: by the reverse proxy of the real host
+//! (`enableProxyingHttpRequest`), which uses .NET's HTTP client. What that makes of a request is in
+//! the recordings, row by row.
 
 use std::{
     io,
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     answer::{Answer, Connection, Content, Download, Idle, reason},
-    host_json::{HostJson, Mode},
+    host_json::HostJson,
     http::{Framing, Headers, METHODS, Reader, chunk, is_plain},
     request::{Body, Request, escape},
     worker::{Call, Gate},
@@ -99,8 +100,6 @@ pub struct Forwarder {
 struct Outgoing {
     /// The method, and what is asked for.
     line: String,
-    /// None is the handler's own address.
-    host: Option<String>,
     headers: Headers,
     /// With a content, even an empty one, .NET's client sends the request only once.
     has_content: bool,
@@ -116,8 +115,7 @@ enum Failure {
 }
 
 impl Forwarder {
-    /// A call may go without a byte in either direction for `inactivity`. (When forwarding the real
-    /// limit is not verified.)
+    /// A call may go without a byte in either direction for `inactivity`.
     pub fn new(gate: Gate, inactivity: Duration) -> Self {
         Self {
             gate,
@@ -140,10 +138,7 @@ impl Forwarder {
         };
         let answer = async {
             let call = self.gate.enter().await;
-            match host_json.mode {
-                Mode::Proxying => self.proxy(request, body, call).await,
-                Mode::Forwarding => self.send_rebuilt(request, body, &call).await,
-            }
+            self.proxy(request, body, call).await
         };
         let answer = tokio::select! {
             answer = answer => answer,
@@ -184,35 +179,6 @@ impl Forwarder {
         Some(answer)
     }
 
-    async fn send_rebuilt(
-        &self,
-        request: &Request,
-        body: &mut Body<'_>,
-        call: &Call,
-    ) -> Option<Answer> {
-        // Rows "body: chunked" and those after it.
-        let outgoing = rebuilt(request).filter(|_| request.length().is_some())?;
-        let received = self.attempt(&outgoing, request, body, call).await;
-        let (mut answer, mut download) = received.ok()?;
-        let mut whole = Vec::new();
-        loop {
-            let piece = download.piece().await.ok()?;
-            if piece.is_empty() {
-                break;
-            }
-            whole.extend(piece);
-        }
-        answer.headers.remove("transfer-encoding");
-        if !answer.headers.has("content-length") {
-            let length = whole.len().to_string();
-            answer.headers.add("Content-Length", length);
-        }
-        // Rows "answer: 204", "answer: 205", "answer: 304".
-        answer.ends_connection = matches!(answer.status, 204 | 205 | 304);
-        answer.content = Content::Whole(whole);
-        Some(answer)
-    }
-
     /// One attempt of .NET's HTTP client.
     async fn attempt(
         &self,
@@ -244,12 +210,8 @@ impl Forwarder {
             return Err(Failure::Broken);
         }
         let mut connection = self.connection(port).await?;
-        let host = match &outgoing.host {
-            Some(host) => host.clone(),
-            None => format!("127.0.0.1:{port}"),
-        };
         let head = format!(
-            "{} HTTP/1.1\r\nHost: {host}\r\n{}\r\n",
+            "{} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{}\r\n",
             outgoing.line,
             outgoing.headers.lines()
         );
@@ -367,7 +329,7 @@ fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The request to the handler when proxying.
+/// The request to the handler.
 fn proxied(request: &Request) -> Outgoing {
     let mut headers = joined(&request.headers, |name| {
         !is_one_of(name, &OF_ONE_CONNECTION) && !is_one_of(name, &OF_THE_HOST)
@@ -395,47 +357,12 @@ fn proxied(request: &Request) -> Outgoing {
     Outgoing {
         line: format!(
             "{method} {}{}",
-            encoded_path(&request.path, false),
+            encoded_path(&request.path),
             encoded_query(&request.query)
         ),
-        host: None,
         headers,
         has_content,
     }
-}
-
-/// The request to the handler when forwarding. None if the real host fails to build one.
-fn rebuilt(request: &Request) -> Option<Outgoing> {
-    let has_content = request.length()? != 0;
-    let mut headers = joined(&request.headers, |name| {
-        !name.eq_ignore_ascii_case("host") && !is_one_of(name, &OF_THE_BODY)
-    });
-    if let Some(kind) = request.headers.get("content-type").filter(|_| has_content) {
-        headers.add("Content-Type", kind);
-    }
-    // Rows "header: invocation id", "header: user agent".
-    let id = Uuid::new_v4().to_string();
-    append(
-        &mut headers,
-        "X-Azure-Functions-HostVersion",
-        ", ",
-        HOST_VERSION,
-    );
-    append(&mut headers, "X-Azure-Functions-InvocationId", ", ", &id);
-    let product = format!("Azure-Functions-Host/{HOST_VERSION}");
-    append(&mut headers, "User-Agent", " ", &product);
-    let method = known_method(&request.method);
-    add_framing(&mut headers, request, &method, has_content);
-    Some(Outgoing {
-        line: format!(
-            "{method} {}{}",
-            encoded_path(&request.path, true),
-            rebuilt_query(&request.query)
-        ),
-        host: Some(request.host().to_owned()),
-        headers,
-        has_content,
-    })
 }
 
 /// .NET writes these in capitals however they came (rows "method: get", "method: Get").
@@ -480,12 +407,10 @@ fn add_framing(headers: &mut Headers, request: &Request, method: &str, has_conte
     }
 }
 
-/// Escapes a path. The escapes that are left in it stay as they are, or else get their % escaped.
-fn encoded_path(path: &str, keeps_escapes: bool) -> String {
-    escaped(path, |byte, rest| {
-        is_unreserved(byte)
-            || b"!$&'()*+,/:;=@".contains(&byte)
-            || byte == b'%' && keeps_escapes && escape(rest).is_some()
+/// Escapes a path. Of the escapes that are left in it the % is escaped.
+fn encoded_path(path: &str) -> String {
+    escaped(path, |byte, _| {
+        is_unreserved(byte) || b"!$&'()*+,/:;=@".contains(&byte)
     })
 }
 
@@ -511,27 +436,6 @@ fn encoded_query(query: &str) -> String {
             || b"!$&'()*+,/:;=?@[]".contains(&byte)
             || byte == b'%' && escape(rest).is_some()
     })
-}
-
-/// Parameters of one name become one, and all are escaped anew (rows "path: query…").
-fn rebuilt_query(query: &str) -> String {
-    let mut parameters = Headers::default();
-    for (name, value) in form_urlencoded::parse(query.trim_start_matches('?').as_bytes()) {
-        append(&mut parameters, &name, ",", &value);
-    }
-    let escape = |text| {
-        escaped(text, |byte, _| {
-            is_unreserved(byte) || b"!$()*,;@".contains(&byte)
-        })
-    };
-    let parameters: Vec<String> = parameters
-        .iter()
-        .map(|(name, value)| format!("{}={}", escape(name), escape(value)))
-        .collect();
-    match parameters.is_empty() {
-        true => String::new(),
-        false => format!("?{}", parameters.join("&")),
-    }
 }
 
 fn is_unreserved(byte: u8) -> bool {

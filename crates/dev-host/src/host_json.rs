@@ -15,23 +15,11 @@ pub struct HostJson {
     pub arguments: Vec<String>,
     /// Relative to the app root.
     pub working_directory: String,
-    pub mode: Mode,
     /// Without a slash at either end.
     pub route_prefix: String,
     /// On every answer of the host.
     pub custom_headers: Vec<(String, String)>,
     pub limits: CallLimits,
-}
-
-/// The way in which a request is passed on.
-#[derive(Clone, Copy)]
-pub enum Mode {
-    /// `enableProxyingHttpRequest`: streamed both ways, under the handler's own `Host`; what fails
-    /// is tried again.
-    Proxying,
-    /// `enableForwardingHttpRequest`: rebuilt, under the client's `Host`; the answer is read to its
-    /// end before the client gets any of it.
-    Forwarding,
 }
 
 /// A setting that begins so replaces a member of host.json; `__` goes between the names.
@@ -86,20 +74,21 @@ impl HostJson {
             });
             Ok(flag?.unwrap_or_default())
         };
-        let (is_proxying, is_forwarding) = (
-            flag("customHandler:enableProxyingHttpRequest")?,
-            flag("customHandler:enableForwardingHttpRequest")?,
-        );
-        let mode = match (is_proxying, is_forwarding) {
-            (true, _) => Mode::Proxying,
-            (false, true) => Mode::Forwarding,
-            (false, false) => {
-                return Err("without customHandler.enableProxyingHttpRequest or \
-                     customHandler.enableForwardingHttpRequest the handler gets its calls as JSON, \
-                     which is not supported here: set one to true"
-                    .to_owned());
-            }
-        };
+        let is_forwarding = flag("customHandler:enableForwardingHttpRequest")?;
+        if !flag("customHandler:enableProxyingHttpRequest")? {
+            // For forwarding: routes-odd.jsonl, `items/..%5CRandomNumber`.
+            let why = match is_forwarding {
+                true => {
+                    "enableForwardingHttpRequest alone can send the handler another path than the \
+                     one whose key was checked"
+                }
+                false => "without it the handler gets its calls as JSON",
+            };
+            return Err(format!(
+                "customHandler needs \"enableProxyingHttpRequest\": true; {why}, which is not \
+                 supported here"
+            ));
+        }
         let custom_headers = members
             .list("extensions:http:customHeaders")
             .into_iter()
@@ -129,7 +118,6 @@ impl HostJson {
             executable: executable.to_owned(),
             arguments,
             working_directory: member("workingDirectory").unwrap_or_default().to_owned(),
-            mode,
             route_prefix: members
                 .text("extensions:http:routePrefix")
                 .unwrap_or("api")

@@ -74,9 +74,8 @@ impl Headers {
             .collect()
     }
 
-    /// If `Connection` has just one of the known options, the other words are dropped. With none or
-    /// several of them it stays as it is (rows "header: connection names a header" and, when
-    /// forwarding, "answer: connection names a header").
+    /// If `Connection` has just one of the known options, the other words are dropped (row "header:
+    /// connection names a header"). With none or several of them it stays as it is.
     pub fn simplify_connection(&mut self) {
         let known = ["keep-alive", "close", "Upgrade"];
         let mut options = known.iter().filter(|word| self.lists("connection", word));

@@ -10,7 +10,7 @@
 //! - `http`, `request`, `answer`, `server`: HTTP as the real host's server speaks it;
 //! - `host`: what all calls share;
 //! - `dispatch`: what becomes of a request;
-//! - `forward`: the two ways to pass it on;
+//! - `forward`: how it is passed on;
 //! - `admin`: what the host itself answers;
 //! - `console`: which line gets which level.
 //!

@@ -21,7 +21,7 @@ fn json_as_people_write_it() {
         format!(
             "\u{feff}{{ // comment\n \"version\": \"2.0\", /* and\n another */ \"customHandler\": \
              {{\"description\": {{\"defaultExecutablePath\": {HANDLER:?}}},\n \
-             \"enableForwardingHttpRequest\": \"True\",}},}}"
+             \"enableProxyingHttpRequest\": \"True\",}},}}"
         ),
     );
     let function = fs::read_to_string(app.path().join("Echo/function.json")).unwrap();
@@ -141,9 +141,14 @@ fn what_ends_the_start_names_the_member() {
     }
     app.host_json(json!({"functionTimeout": "soon"}));
     fails("functionTimeout is \"soon\"");
-    let [proxying, forwarding] = ["enableProxyingHttpRequest", "enableForwardingHttpRequest"];
-    app.host_json(json!({"customHandler": {proxying: false, forwarding: false}}));
-    fails(&format!("customHandler.{proxying}"));
+    for (is_forwarding, why) in [(true, "another path"), (false, "its calls as JSON")] {
+        app.host_json(json!({"customHandler": {
+            "enableProxyingHttpRequest": false,
+            "enableForwardingHttpRequest": is_forwarding,
+        }}));
+        fails("customHandler needs \"enableProxyingHttpRequest\": true");
+        has(&app.error(), why);
+    }
 }
 
 #[test]

@@ -53,7 +53,6 @@ impl TestApp {
         let mut host = json!({"version": "2.0", "customHandler": {
             "description": {"defaultExecutablePath": HANDLER},
             "enableProxyingHttpRequest": true,
-            "enableForwardingHttpRequest": true,
         }});
         merge(&mut host, members);
         self.write("host.json", host);
