@@ -10,11 +10,11 @@ use crate::{
     answer::Answer,
     app::App,
     auth::Grant,
-    forward::HOST_VERSION,
     function_json::Function,
     host::Host,
     json::read_json,
     keys::Scope,
+    outgoing::HOST_VERSION,
     request::{Body, Request},
 };
 

@@ -2,34 +2,24 @@
 //! connection).
 
 use std::{
-    cell::RefCell,
-    future::pending,
     io,
-    rc::Rc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use tokio::{io::AsyncWriteExt as _, net::tcp::OwnedWriteHalf, time::timeout};
+use tokio::{net::tcp::OwnedWriteHalf, time::timeout};
 
 use crate::{
-    http::{Framing, Headers, Reader, chunk},
-    limits::Place,
+    http::{Headers, chunk, write_all},
     request::Request,
-    worker::Call,
 };
 
 pub struct Answer {
     pub status: u16,
     pub reason: String,
     pub headers: Headers,
-    pub content: Content,
+    pub body: Vec<u8>,
     /// Close the connection, and tell the client by `Connection: close`.
     pub closes: bool,
-}
-
-pub enum Content {
-    Whole(Vec<u8>),
-    Streamed(Box<Download>),
 }
 
 impl Answer {
@@ -38,7 +28,7 @@ impl Answer {
             status,
             reason: reason(status).to_owned(),
             headers: Headers::default(),
-            content: Content::Whole(Vec::new()),
+            body: Vec::new(),
             closes: false,
         }
     }
@@ -54,108 +44,83 @@ impl Answer {
     pub fn text(status: u16, kind: &str, text: impl Into<Vec<u8>>) -> Self {
         let mut answer = Self::empty(status);
         answer.headers.add("Content-Type", kind);
-        answer.content = Content::Whole(text.into());
+        answer.body = text.into();
         answer
     }
-}
 
-/// A connection to the handler.
-pub struct Connection {
-    pub reader: Reader,
-    pub write: OwnedWriteHalf,
-    pub last_used: Instant,
-    pub port: u16,
-}
-
-/// Idle connections to the handler, to be used again.
-pub type Idle = Rc<RefCell<Vec<Connection>>>;
-
-/// An answer whose body is still to come.
-pub struct Download {
-    pub connection: Option<Connection>,
-    pub framing: Framing,
-    pub inactivity: Duration,
-    /// Where the connection goes when the body has come, if it can be used again.
-    pub idle: Option<Idle>,
-    /// The call lasts until its answer has ended.
-    pub call: Option<Call>,
-    pub place: Option<Place>,
-}
-
-impl Download {
-    /// The next piece, empty at the end.
-    pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
-        let Some(connection) = &mut self.connection else {
-            return Ok(Vec::new());
-        };
-        let piece = connection.reader.piece(&mut self.framing);
-        let expires = async {
-            match &self.place {
-                Some(place) => place.expires().await,
-                None => pending().await,
-            }
-        };
-        let piece = tokio::select! {
-            piece = timeout(self.inactivity, piece) => piece??,
-            () = expires => {
-                if let Some(call) = &self.call {
-                    call.gate.restart();
-                }
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-        };
-        if piece.is_empty() {
-            self.finish();
-        }
-        Ok(piece)
-    }
-
-    pub fn finish(&mut self) {
-        let connection = self.connection.take();
-        if let (Some(mut connection), Some(idle)) = (connection, self.idle.take())
-            && !connection.reader.has_unread()
-        {
-            connection.last_used = Instant::now();
-            idle.borrow_mut().push(connection);
-        }
+    /// With none of these statuses comes a body.
+    fn is_bodiless(&self) -> bool {
+        matches!(self.status, 101 | 204 | 205 | 304)
     }
 }
 
 /// Sends the answer to a request, or, for none, to what is not one. False if the connection is to be
 /// closed.
 pub async fn send(
-    write: &mut OwnedWriteHalf,
+    write: &OwnedWriteHalf,
     request: Option<&Request>,
     mut answer: Answer,
 ) -> io::Result<bool> {
     let is_head = request.is_some_and(|request| request.method.eq_ignore_ascii_case("HEAD"));
-    let is_old = request.is_some_and(|request| request.is_old);
-    let has_body = !is_head && !matches!(answer.status, 204 | 205 | 304);
-    let mut closes = answer.closes || answer.headers.lists("connection", "close");
-    let mut in_chunks = false;
+    let is_bodiless = answer.is_bodiless();
+    // Rows "method: HEAD", "outside: home, HEAD…".
+    let has_no_length = is_bodiless || is_head && answer.body.is_empty();
+    if !has_no_length && !answer.headers.has("content-length") {
+        let length = answer.body.len().to_string();
+        answer.headers.add("Content-Length", length);
+    }
+    let (mut bytes, stays_open) = head(request, &mut answer, false);
+    if !is_head && !is_bodiless {
+        bytes.extend(answer.body);
+    }
+    write_all(write, &bytes).await?;
+    Ok(stays_open)
+}
+
+/// Sends the answer to a request, whose body is still to come: in pieces, of which the last one is
+/// empty. A client that takes nothing for as long as `inactivity` gets no more. False if the connection
+/// is to be closed.
+pub async fn stream(
+    write: &OwnedWriteHalf,
+    request: &Request,
+    mut answer: Answer,
+    inactivity: Duration,
+    mut next_piece: impl AsyncFnMut() -> io::Result<Vec<u8>>,
+) -> io::Result<bool> {
+    let is_bodiless = answer.is_bodiless();
+    let has_end = is_bodiless || answer.headers.has("content-length");
+    let in_chunks = !has_end && !request.is_old;
+    if in_chunks {
+        answer.headers.add("Transfer-Encoding", "chunked");
+    }
+    let ends_by_close = !has_end && !in_chunks;
+    let (bytes, stays_open) = head(Some(request), &mut answer, ends_by_close);
+    write_all(write, &bytes).await?;
+    loop {
+        let piece = next_piece().await?;
+        let is_last = piece.is_empty();
+        let bytes = match in_chunks {
+            true => chunk(&piece),
+            false => piece,
+        };
+        if !is_bodiless {
+            timeout(inactivity, write_all(write, &bytes)).await??;
+        }
+        if is_last {
+            return Ok(stays_open);
+        }
+    }
+}
+
+/// The head of an answer, and whether the connection stays open after it.
+fn head(request: Option<&Request>, answer: &mut Answer, ends_by_close: bool) -> (Vec<u8>, bool) {
     if answer.status == 204 {
         answer.headers.remove("content-length");
     }
-    if !answer.headers.has("content-length") && !matches!(answer.status, 204 | 205 | 304) {
-        match &answer.content {
-            // Rows "method: HEAD", "outside: home, HEAD…".
-            Content::Whole(bytes) if is_head && bytes.is_empty() => {}
-            Content::Whole(bytes) => {
-                let length = bytes.len().to_string();
-                answer.headers.add("Content-Length", length);
-            }
-            // Without a length and without chunks the body ends with the connection.
-            Content::Streamed(_) if is_head => {}
-            Content::Streamed(_) if is_old => closes = true,
-            Content::Streamed(_) => {
-                in_chunks = true;
-                answer.headers.add("Transfer-Encoding", "chunked");
-            }
-        }
-    }
+    let closes = answer.closes || answer.headers.lists("connection", "close") || ends_by_close;
     if answer.closes {
         answer.headers.set("Connection", "close");
-    } else if is_old && !closes {
+    } else if !closes && request.is_some_and(|request| request.is_old) {
         answer.headers.set("Connection", "keep-alive");
     }
     if !answer.headers.has("date") {
@@ -165,34 +130,12 @@ pub async fn send(
     if !answer.headers.has("server") {
         answer.headers.add("Server", "Kestrel");
     }
-    let mut first = format!("HTTP/1.1 {} {}\r\n", answer.status, answer.reason);
-    first += &answer.headers.lines();
-    first += "\r\n";
-    let mut bytes = first.into_bytes();
-    match answer.content {
-        Content::Whole(body) => {
-            if has_body {
-                bytes.extend(body);
-            }
-            write.write_all(&bytes).await?;
-        }
-        Content::Streamed(mut download) => {
-            write.write_all(&bytes).await?;
-            loop {
-                let piece = download.piece().await?;
-                let is_last = piece.is_empty();
-                if in_chunks {
-                    write.write_all(&chunk(&piece)).await?;
-                } else {
-                    write.write_all(&piece).await?;
-                }
-                if is_last {
-                    break;
-                }
-            }
-        }
-    }
-    Ok(!closes)
+    let lines = answer.headers.lines();
+    let head = format!(
+        "HTTP/1.1 {} {}\r\n{lines}\r\n",
+        answer.status, answer.reason
+    );
+    (head.into_bytes(), !closes)
 }
 
 /// What a status that the host itself gives is called.

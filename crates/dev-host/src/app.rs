@@ -14,8 +14,8 @@ use crate::{
     function_json::{self, Function},
     host_json::HostJson,
     json::read_json,
+    process::{Launch, expand},
     template::Parameters,
-    worker::{Launch, expand},
 };
 
 /// What the host has to know of a function app. It is read as a whole and replaced as a whole.

@@ -1,48 +1,85 @@
 //! From a request to its answer: which part of the host it is for, and if its key opens that.
 
-use std::time::Instant;
+use std::{cell::Cell, io, time::Instant};
+
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
     admin,
-    answer::Answer,
+    answer::{Answer, send, stream},
     app::App,
     auth::Level,
-    forward::Forwarder,
     function_json::Function,
     host::Host,
     request::{Body, LONGEST_BODY, Request},
 };
 
+/// Answers a request. False if the connection is to be closed.
 pub async fn dispatch(
     host: &Host,
-    forwarder: &Forwarder,
     request: &Request,
     body: &mut Body<'_>,
-) -> Answer {
-    let start = Instant::now();
-    let app = host.app();
-    let mut answer = match own_answer(host, &app, request, body).await {
-        Ok(answer) => answer,
-        Err(function) => {
-            let answer = forwarder.forward(&app.host_json, request, body).await;
-            if answer.status == 404 {
-                function.hint.call_once(|| hint(host, function));
-            }
-            answer
+    client: &OwnedWriteHalf,
+) -> io::Result<bool> {
+    let begin = Instant::now();
+    let served = host.served();
+    let app = &served.app;
+    let complete = |mut answer: Answer| {
+        answer.closes |= !request.stays_open || *host.stopping.borrow();
+        for (name, value) in &app.host_json.custom_headers {
+            answer.headers.set(name, value);
         }
+        // The query is left out: it can hold a key.
+        host.console.host(&format!(
+            "{} {} {} {:.1} ms",
+            request.method,
+            request.path.escape_debug(),
+            answer.status,
+            begin.elapsed().as_secs_f64() * 1000.0
+        ));
+        answer
     };
-    for (name, value) in &app.host_json.custom_headers {
-        answer.headers.set(name, value);
+    let function = match own_answer(host, app, request, body).await {
+        Ok(answer) => return send(client, Some(request), complete(answer)).await,
+        Err(function) => function,
+    };
+    // When it is the call's turn, it is passed on.
+    let Some(place) = app.host_json.limits.place().await else {
+        return send(client, Some(request), complete(Answer::empty(429))).await;
+    };
+    let handler = &served.handler;
+    let first_start = Cell::new(None);
+    // A handler that takes too long is killed and started again.
+    let restart = || first_start.get().map(|start| handler.gate().restart(start));
+    let asked = place.in_time(handler.ask(request, body, &first_start));
+    let answered = asked.await.unwrap_or_else(|| {
+        restart();
+        None
+    });
+    let (answer, download) = answered.unwrap_or_else(|| (Answer::empty(500), None));
+    if answer.status == 404 {
+        function.hint.call_once(|| hint(host, function));
     }
-    // The query is left out: it can hold a key.
-    host.console.host(&format!(
-        "{} {} {} {:.1} ms",
-        request.method,
-        request.path.escape_debug(),
-        answer.status,
-        start.elapsed().as_secs_f64() * 1000.0
-    ));
-    answer
+    let answer = complete(answer);
+    let Some(mut download) = download else {
+        return send(client, Some(request), answer).await;
+    };
+    let passed = async {
+        if answer.status == 101 {
+            send(client, Some(request), answer).await?;
+            download.tunnel(body.reader, client).await;
+            return Ok(false);
+        }
+        let inactivity = host.limits.inactivity;
+        let pieces = async || download.piece().await;
+        let stays_open = stream(client, request, answer, inactivity, pieces).await?;
+        handler.keep(download);
+        Ok(stays_open)
+    };
+    place.in_time(passed).await.unwrap_or_else(|| {
+        restart();
+        Err(io::ErrorKind::TimedOut.into())
+    })
 }
 
 /// The answer of the host itself, or else the function whose handler has to be asked.

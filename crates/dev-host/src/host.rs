@@ -5,25 +5,35 @@ use std::{
     time::Instant,
 };
 
+use tokio::sync::watch;
+
 use crate::{
     app::App,
     auth::{Grant, presented_key},
     console::Console,
     keys::Keys,
     limits::Limits,
+    proxy::Handler,
     request::Request,
-    worker::Gate,
 };
 
 pub struct Host {
-    /// Replaced as a whole when its files change, so each call takes it once.
-    pub app: RwLock<Arc<App>>,
+    /// Each call takes it once.
+    pub served: RwLock<Arc<Served>>,
     pub auth: bool,
     pub keys: Mutex<Keys>,
-    pub gate: Gate,
     pub console: Console,
     pub limits: Limits,
     pub start: Instant,
+    /// Becomes true when the host stops. Each connection listens.
+    pub stopping: watch::Sender<bool>,
+}
+
+/// An app and the handler that was started for it. They are replaced together: so a call goes to
+/// the handler that knows the same functions as the host.
+pub struct Served {
+    pub app: App,
+    pub handler: Handler,
 }
 
 impl Host {
@@ -31,13 +41,16 @@ impl Host {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn app(&self) -> Arc<App> {
-        Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn replace(&self, app: App) {
-        self.keys().add(&app.functions);
-        *self.app.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(app);
+    /// From now on calls go to another handler. Those that run end at the old one.
+    pub fn swap(&self, served: Served) {
+        self.keys().add(&served.app.functions);
+        let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        current.handler.gate().retire();
+        *current = Arc::new(served);
     }
 
     /// What the key of a request entitles to in a call of the function or, without one, in a call

@@ -3,13 +3,17 @@
 
 use std::io::{self, ErrorKind};
 
-use tokio::{io::AsyncReadExt as _, net::tcp::OwnedReadHalf};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
+};
 
 /// At most so much of a body is held at once.
 const PIECE: usize = 64 * 1024;
 
-/// The longest line within a body that is cut into chunks.
+/// The longest line within a body that is cut into chunks, and all trailers together.
 const LONGEST_CHUNK_LINE: usize = 8 * 1024;
+const LONGEST_TRAILERS: usize = 32 * 1024;
 
 /// The methods of RFC 9110, and PATCH.
 pub const METHODS: [&str; 9] = [
@@ -129,6 +133,10 @@ impl Framing {
 pub struct Reader {
     stream: OwnedReadHalf,
     buffer: Vec<u8>,
+    /// Of the buffer so many bytes were given out already.
+    used: usize,
+    /// How many bytes have come in all.
+    pub received: u64,
 }
 
 impl Reader {
@@ -136,11 +144,22 @@ impl Reader {
         Self {
             stream,
             buffer: Vec::new(),
+            used: 0,
+            received: 0,
         }
     }
 
+    /// For what has to be sent while a body is read.
+    pub fn stream(&self) -> &TcpStream {
+        self.stream.as_ref()
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.buffer[self.used..]
+    }
+
     pub fn has_unread(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.unread().is_empty()
     }
 
     /// If neither a byte nor the end of the stream has come.
@@ -155,31 +174,34 @@ impl Reader {
     }
 
     async fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.drain(..self.used);
+        self.used = 0;
         self.buffer.reserve(PIECE);
-        self.stream.read_buf(&mut self.buffer).await
+        let count = self.stream.read_buf(&mut self.buffer).await?;
+        self.received += count as u64;
+        Ok(count)
     }
 
     /// A line without its end, which is a line feed with or without a carriage return. Too long a
     /// line is [`ErrorKind::FileTooLarge`].
-    pub async fn line(&mut self, longest: usize) -> io::Result<Vec<u8>> {
+    pub async fn line(&mut self, longest: usize) -> io::Result<&[u8]> {
         let mut searched = 0;
-        let end = loop {
-            let found = self.buffer[searched..].iter().position(|b| *b == b'\n');
-            let end = found.map(|at| searched + at);
-            searched = self.buffer.len();
-            if end.unwrap_or(searched) >= longest {
+        let length = loop {
+            let found = self.unread()[searched..].iter().position(|b| *b == b'\n');
+            let length = found.map(|at| searched + at);
+            searched = self.unread().len();
+            if length.unwrap_or(searched) >= longest {
                 return Err(ErrorKind::FileTooLarge.into());
             }
-            match end {
-                Some(end) => break end,
+            match length {
+                Some(length) => break length,
                 None if self.fill().await? == 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 None => {}
             }
         };
-        let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
-        line.pop();
-        line.pop_if(|last| *last == b'\r');
-        Ok(line)
+        let line = &self.buffer[self.used..][..length];
+        self.used += length + 1;
+        Ok(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
     /// The header lines of a head, up to the empty line. `text` decodes a value; what it can't decode
@@ -197,53 +219,72 @@ impl Reader {
                 return Ok(headers);
             }
             room = room.saturating_sub(line.len() + 2);
-            let header = header(&line).and_then(|(name, value)| Some((name, text(value)?)));
+            let header = header(line).and_then(|(name, value)| Some((name, text(value)?)));
             let (name, value) = header.ok_or(ErrorKind::InvalidData)?;
             headers.add(name, value);
         }
     }
 
-    /// The next piece of a body, empty at its end. Trailers are dropped (row "body: chunked with
-    /// an extension and a trailer").
+    /// The next piece of a body, empty at its end.
     pub async fn piece(&mut self, framing: &mut Framing) -> io::Result<Vec<u8>> {
-        let piece = match framing {
-            Framing::Length(0) => Vec::new(),
-            Framing::UntilClosed => self.some(u64::MAX).await?,
+        match framing {
+            Framing::Length(0) => Ok(Vec::new()),
+            Framing::UntilClosed => self.some(u64::MAX).await,
             Framing::Length(left) => {
                 let piece = self.some(*left).await?;
                 *left -= piece.len() as u64;
-                return whole(piece);
+                whole(piece)
             }
-            Framing::Chunks { left, is_first } => {
-                if *left == 0 {
-                    if !*is_first && !self.line(LONGEST_CHUNK_LINE).await?.is_empty() {
-                        return Err(ErrorKind::InvalidData.into());
-                    }
-                    *is_first = false;
-                    *left = chunk_size(&self.line(LONGEST_CHUNK_LINE).await?)?;
-                }
-                if *left == 0 {
-                    while !self.line(LONGEST_CHUNK_LINE).await?.is_empty() {}
-                    *framing = Framing::NONE;
-                    return Ok(Vec::new());
-                }
-                let piece = self.some(*left).await?;
-                *left -= piece.len() as u64;
-                return whole(piece);
+            Framing::Chunks { .. } => self.chunks(framing).await,
+        }
+    }
+
+    /// All chunks that are here already are one piece, however small they are. Trailers are dropped
+    /// (row "body: chunked with an extension and a trailer").
+    async fn chunks(&mut self, framing: &mut Framing) -> io::Result<Vec<u8>> {
+        let mut pieces = Vec::new();
+        while let Framing::Chunks { left, is_first } = framing {
+            // Between two chunks are the end of a line and the line with a size.
+            let lines = self.unread().iter().filter(|byte| **byte == b'\n');
+            let would_wait = match left {
+                0 => lines.take(2).count() < 2,
+                _ => !self.has_unread(),
+            };
+            if would_wait && !pieces.is_empty() {
+                break;
             }
-        };
-        Ok(piece)
+            if *left == 0 {
+                if !*is_first && !self.line(LONGEST_CHUNK_LINE).await?.is_empty() {
+                    return Err(ErrorKind::InvalidData.into());
+                }
+                *is_first = false;
+                *left = chunk_size(self.line(LONGEST_CHUNK_LINE).await?)?;
+            }
+            if *left == 0 {
+                self.headers(LONGEST_TRAILERS, |_| Some(String::new()))
+                    .await?;
+                *framing = Framing::NONE;
+                break;
+            }
+            let piece = whole(self.some(*left).await?)?;
+            *left -= piece.len() as u64;
+            pieces.extend(piece);
+        }
+        Ok(pieces)
     }
 
     async fn some(&mut self, most: u64) -> io::Result<Vec<u8>> {
         if !self.has_more().await? {
             return Ok(Vec::new());
         }
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        if self.buffer.len() <= most {
+        let count = self.unread().len();
+        let count = usize::try_from(most).map_or(count, |most| count.min(most));
+        if count == self.buffer.len() {
             return Ok(std::mem::take(&mut self.buffer));
         }
-        Ok(self.buffer.drain(..most).collect())
+        let some = self.unread()[..count].to_vec();
+        self.used += count;
+        Ok(some)
     }
 }
 
@@ -260,6 +301,18 @@ fn chunk_size(line: &[u8]) -> io::Result<u64> {
         .ok()
         .and_then(|size| u64::from_str_radix(size.trim(), 16).ok())
         .ok_or_else(|| ErrorKind::InvalidData.into())
+}
+
+/// Writes all. It takes the half by reference, so that the client can be watched meanwhile.
+pub async fn write_all(write: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => write.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A piece of a body between the lines of its chunk; the empty one is the last.

@@ -28,7 +28,6 @@ mod cargo;
 mod console;
 mod dispatch;
 mod files;
-mod forward;
 mod function_json;
 mod host;
 mod host_json;
@@ -36,6 +35,9 @@ mod http;
 mod json;
 mod keys;
 mod limits;
+mod outgoing;
+mod process;
+mod proxy;
 mod reload;
 mod request;
 mod server;
@@ -57,8 +59,9 @@ use crate::{
     auth::Level,
     files::Watch,
     function_json::Function,
-    host::Host,
+    host::{Host, Served},
     keys::Keys,
+    proxy::Handler,
     reload::Reload,
     request::decoded_path,
     worker::{Gate, Worker},
@@ -171,8 +174,8 @@ pub fn start(options: Options) -> Result<Running, String> {
         let built = block_on(cargo::build(&app, options.release, false))??;
         let launch = app.launch(built.executable, &host_name);
         let console = options.console.clone();
-        let (worker, orders, gate) = Worker::new(launch, console, limits)?;
-        (Some((worker, orders)), gate)
+        let (worker, gate) = Worker::new(launch, console, limits)?;
+        (Some(worker), gate)
     };
     let host = Arc::new(Host {
         keys: Mutex::new(Keys::new(
@@ -180,12 +183,15 @@ pub fn start(options: Options) -> Result<Running, String> {
             options.master_key,
             options.function_key,
         )),
-        app: RwLock::new(Arc::new(app)),
+        served: RwLock::new(Arc::new(Served {
+            app,
+            handler: Handler::new(gate, limits),
+        })),
         auth: options.auth,
-        gate,
         console: options.console,
         limits,
         start: Instant::now(),
+        stopping: watch::channel(false).0,
     });
     let (stop, stopped) = watch::channel(false);
     let (ready, is_ready) = mpsc::channel();
@@ -245,15 +251,16 @@ impl Running {
 
     /// The function that a call is for, and the parameters of its route.
     pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
-        let app = self.host.app();
-        let (function, parameters) = app.find(method, &decoded_path(path)?)?;
+        let served = self.host.served();
+        let (function, parameters) = served.app.find(method, &decoded_path(path)?)?;
         Some((function.name.clone(), parameters))
     }
 
     /// What to call and with which key, for the person at the keyboard.
     pub fn greeting(&self) -> String {
-        let app = self.host.app();
-        let calls: String = app.functions.iter().map(|f| self.greet(f)).collect();
+        let served = self.host.served();
+        let functions = &served.app.functions;
+        let calls: String = functions.iter().map(|f| self.greet(f)).collect();
         let keys = match self.host.auth {
             true => format!(
                 "Master key, for every function and the Key Management API: {}\n",

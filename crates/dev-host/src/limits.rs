@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 /// How long the host waits.
@@ -17,18 +17,21 @@ pub struct Limits {
     pub inactivity: Duration,
     /// For running calls when the host is to stop.
     pub stop: Duration,
-    /// For running calls when another handler is to take the place of this one.
+    /// For running calls of a handler whose place another one has taken.
     pub swap: Duration,
+    /// Before a connection to the handler that no call uses is closed.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
-    /// The first two are the real host's. It stops within 30 s, which is too long for a developer.
+    /// Start, inactivity and idle are the real host's. It stops within 30 s, which is too long for a developer.
     fn default() -> Self {
         Self {
             start: Duration::from_secs(30),
             inactivity: Duration::from_secs(240),
             stop: Duration::from_secs(5),
             swap: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -70,18 +73,20 @@ impl CallLimits {
         let outstanding = Arc::clone(&self.outstanding).try_acquire_owned().ok()?;
         let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
         Some(Place {
-            deadline: self.timeout.map(|timeout| Instant::now() + timeout),
+            deadline: self
+                .timeout
+                .and_then(|timeout| Instant::now().checked_add(timeout)),
             _permits: [outstanding, running],
         })
     }
 }
 
 impl Place {
-    /// Ends when the call has taken too long.
-    pub async fn expires(&self) {
+    /// None if the call has taken too long before the step is done.
+    pub async fn in_time<T>(&self, step: impl Future<Output = T>) -> Option<T> {
         match self.deadline {
-            Some(deadline) => sleep_until(deadline).await,
-            None => std::future::pending().await,
+            Some(deadline) => timeout_at(deadline, step).await.ok(),
+            None => Some(step.await),
         }
     }
 }

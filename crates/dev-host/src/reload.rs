@@ -1,5 +1,6 @@
-//! What follows when files of the app have changed: a new handler is built and takes the place of
-//! the old one. If anything fails, that is told, and the app is served as it was.
+//! What follows when files of the app have changed: a new handler is built and started beside the old
+//! one, and takes its place when it answers. If anything fails, that is told, and the app is served as
+//! it was.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +9,14 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use crate::{app::App, cargo, files::Watch, host::Host};
+use crate::{
+    app::App,
+    cargo,
+    files::Watch,
+    host::{Host, Served},
+    proxy::Handler,
+    worker::{Worker, Workers},
+};
 
 pub struct Reload {
     pub watch: Watch,
@@ -18,7 +26,7 @@ pub struct Reload {
 
 impl Reload {
     /// Ends only when the files can't be watched any more, and says why in one line.
-    pub async fn run(mut self, host: &Host) -> String {
+    pub async fn run(mut self, host: &Host, workers: &Workers) -> String {
         // What has changed and is not served yet.
         let mut changed = BTreeSet::new();
         loop {
@@ -31,7 +39,7 @@ impl Reload {
                 .map(|file| file.display().to_string())
                 .collect();
             host.console.host(&format!("changed: {}", names.join(", ")));
-            match self.apply(&changed, host).await {
+            match self.apply(&changed, host, workers).await {
                 Ok(done) => {
                     changed.clear();
                     host.console.host(&done);
@@ -45,11 +53,18 @@ impl Reload {
     }
 
     /// Builds the app as it is now and serves it; says what it did.
-    async fn apply(&self, changed: &BTreeSet<PathBuf>, host: &Host) -> Result<String, String> {
+    async fn apply(
+        &self,
+        changed: &BTreeSet<PathBuf>,
+        host: &Host,
+        workers: &Workers,
+    ) -> Result<String, String> {
         let begin = Instant::now();
         let seconds = || begin.elapsed().as_secs_f32();
-        let app = App::read(&host.app().root, &host.console)?;
-        let is_new = |name: &String| host.app().functions.iter().all(|known| known.name != *name);
+        let before = host.served();
+        let app = App::read(&before.app.root, &host.console)?;
+        let known = &before.app.functions;
+        let is_new = |name: &String| known.iter().all(|known| known.name != *name);
         if app.functions.iter().any(|function| is_new(&function.name)) {
             // Cargo does not notice a new folder, but looks at src.
             let sources = File::open(app.root.join("src"));
@@ -65,14 +80,15 @@ impl Reload {
             ));
         }
         let launch = app.launch(built.executable, &self.host_name);
-        host.replace(app);
-        if host.gate.swap(launch).await {
-            let all = seconds();
-            Ok(format!(
-                "built in {build:.1} s, serving the new handler after {all:.1} s"
-            ))
-        } else {
-            Ok("the new handler does not answer".to_owned())
-        }
+        let (mut worker, gate) = Worker::new(launch, host.console.clone(), host.limits)?;
+        let started = worker.start_once().await;
+        started.map_err(|problem| format!("the new handler {problem}"))?;
+        let handler = Handler::new(gate, host.limits);
+        host.swap(Served { app, handler });
+        workers.keep(worker);
+        let all = seconds();
+        Ok(format!(
+            "built in {build:.1} s, serving the new handler after {all:.1} s"
+        ))
     }
 }

@@ -3,8 +3,6 @@
 
 use std::{io, net::IpAddr};
 
-use tokio::net::TcpStream;
-
 use crate::http::{Framing, Headers, Reader, is_token};
 
 /// What Kestrel takes: a request line, all headers together (row "header: 31 KB"), and how many
@@ -47,23 +45,20 @@ impl Request {
 
 /// What is to come of a request's body.
 pub struct Body<'a> {
-    reader: &'a mut Reader,
+    pub reader: &'a mut Reader,
     pub framing: Framing,
-    /// The client's connection, if the client waits for `100 Continue` before it sends the body.
-    awaited: Option<&'a TcpStream>,
+    /// The client waits for `100 Continue` before it sends the body.
+    is_awaited: bool,
     is_begun: bool,
     read: u64,
 }
 
 impl<'a> Body<'a> {
-    pub fn new(request: &Request, reader: &'a mut Reader, client: &'a TcpStream) -> Self {
+    pub fn new(request: &Request, reader: &'a mut Reader) -> Self {
         Self {
             reader,
             framing: request.framing,
-            awaited: request
-                .headers
-                .lists("expect", "100-continue")
-                .then_some(client),
+            is_awaited: request.headers.lists("expect", "100-continue"),
             is_begun: false,
             read: 0,
         }
@@ -77,9 +72,8 @@ impl<'a> Body<'a> {
     /// The next piece, empty at the end.
     pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
         self.is_begun = true;
-        if let Some(stream) = self.awaited.take()
-            && !self.reader.has_unread()
-        {
+        if std::mem::take(&mut self.is_awaited) && !self.reader.has_unread() {
+            let stream = self.reader.stream();
             stream.try_write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let piece = self.reader.piece(&mut self.framing).await?;
@@ -112,7 +106,7 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
         }
     };
     let line = reader.line(LONGEST_LINE).await.map_err(or(414))?;
-    let (method, target, is_old) = request_line(&line)?;
+    let (method, target, is_old) = request_line(line)?;
     // Row "header: non-ASCII value": only UTF-8 is a text.
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let mut headers = reader

@@ -58,7 +58,8 @@ fn a_call_waits_for_the_first_start() {
 /// What a handler does at its starts, and what becomes of it.
 #[test]
 fn starts() {
-    let failed = "the handler failed 3 times within 30 min; at last it exited with 3; its last \
+    let failed = "the handler failed 3 times within 30 min; at last it exited with 3 before it \
+                  answered GET /; its last \
                   lines on stderr: line 3 of start 3 | line 4 of start 3 | line 5 of start 3";
     let exited = "at last it exited with 0 before it answered GET /";
     let silent = "at last it has not answered GET / within 0.2 s: it has to serve HTTP";
