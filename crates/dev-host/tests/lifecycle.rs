@@ -13,19 +13,11 @@ use std::{
 };
 
 use common::{
-    HANDLER, Host, KEY, Lines, Load, TestApp, call, get, has, pid, send, status, variable,
-    wait_until,
+    HANDLER, Host, KEY, TestApp, call, get, has, pid, post, status, variable, wait_until,
 };
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 use test_support::free_port;
-
-/// POST with a body, which is never sent again.
-fn post(port: u16, order: &str) -> u16 {
-    let headers = format!("{KEY}x-do: {order}\r\ncontent-length: 1\r\n");
-    let request = format!("POST /api/Echo HTTP/1.1\r\nhost: test\r\n{headers}\r\nb");
-    send(port, &request).status
-}
 
 /// The one line with which a host ends that could not begin.
 fn error(app: &TestApp, arguments: &[&str]) -> String {
@@ -178,33 +170,6 @@ fn ctrl_c_ends_a_host_that_is_not_ready() {
     let expected = "error: the host was stopped before the handler answered";
     assert_eq!(errors, expected);
     app.all_gone();
-}
-
-/// Running calls end, new ones wait, and the app's files apply.
-#[test]
-fn a_swap_fails_no_call() {
-    let app = TestApp::new();
-    let lines = Lines::default();
-    let mut options = app.options();
-    (options.console, options.watch) = (lines.console(), true);
-    let host = dev_host::start(options).unwrap();
-    let port = host.port();
-    let load = Load::start(|| move || post(port, "wait 10"));
-    for swap in 1..=5 {
-        lines.next("POST /api/Echo 200");
-        app.describe(json!({}));
-        app.started(swap + 1);
-        assert_eq!(status(port, "/api/Echo", "key"), 200);
-    }
-    assert!(load.end() > 5);
-    assert_eq!(app.starts().len(), 6);
-
-    app.function("New", json!({}));
-    let is_new = || status(port, "/api/New", "key") == 200;
-    wait_until("the new function is served", is_new);
-    app.write("host.json", "{");
-    lines.wait_for("the app is served as it was");
-    assert_eq!(status(port, "/api/New", "key"), 200);
 }
 
 #[test]
