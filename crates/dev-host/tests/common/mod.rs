@@ -220,6 +220,10 @@ impl Host {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the host says what to call.
     pub fn port(&self) -> u16 {
         let line = self.lines.wait_for("] http://localhost:");
