@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use routes::read_json;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
@@ -10,9 +11,8 @@ use crate::{
     answer::Answer,
     app::App,
     auth::Grant,
-    function_json::Function,
+    function::Function,
     host::Host,
-    json::read_json,
     keys::Scope,
     outgoing::HOST_VERSION,
     request::{Body, Request},

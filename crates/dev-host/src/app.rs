@@ -6,16 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use routes::{Parameters, read_json};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     console::Console,
-    function_json::{self, Function},
+    function::{self, Function},
     host_json::HostJson,
-    json::read_json,
     process::{Launch, expand},
-    template::Parameters,
 };
 
 /// What the host has to know of a function app. It is read as a whole and replaced as a whole.
@@ -42,19 +41,11 @@ impl App {
                 root.display()
             )
         })?;
-        let path = root.join("host.json");
-        let json = read_json(&path)?.ok_or_else(|| {
-            format!(
-                "{} has no host.json: give the folder of a function app (--app-root)",
-                root.display()
-            )
-        })?;
         let mut settings = settings(&root.join("local.settings.json"))?;
         // The environment goes first, as under `func start`.
         settings.retain(|name, _| env::var_os(name).is_none());
-        let host_json = HostJson::read(&json, &settings)
-            .map_err(|problem| format!("{}: {problem}", path.display()))?;
-        let functions = function_json::functions(
+        let host_json = HostJson::read(&root, &settings)?;
+        let functions = function::functions(
             &root,
             &host_json.route_prefix,
             |name| setting(&settings, name),
@@ -70,7 +61,7 @@ impl App {
 
     /// The function for a call, and the parameters of its route. A function that doesn't take the
     /// method is not found: the answer is 404, not 405.
-    pub fn find(&self, method: &str, path: &str) -> Option<(&Function, Parameters)> {
+    pub fn find(&self, method: &str, path: &str) -> Option<(&Function, Parameters<'_>)> {
         let is_it = |found: &String| found.eq_ignore_ascii_case(method);
         self.functions
             .iter()
@@ -78,7 +69,7 @@ impl App {
                 None => true,
                 Some(methods) => methods.iter().any(is_it),
             })
-            .find_map(|function| Some((function, function.template.matches(path)?)))
+            .find_map(|function| Some((function, function.parameters(path)?)))
     }
 
     /// `defaultExecutablePath`: a file in the app root, or else, taken as it is, a name on PATH.

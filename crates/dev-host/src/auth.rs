@@ -1,33 +1,8 @@
 //! Which key a request shows, and what it takes to be let in.
 
-use serde::Deserialize;
+use routes::Level;
 
 use crate::request::Request;
-
-/// `authLevel` of an HTTP trigger.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(try_from = "String")]
-pub enum Level {
-    Anonymous,
-    #[default]
-    Function,
-    Admin,
-}
-
-impl TryFrom<String> for Level {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "anonymous" => Ok(Self::Anonymous),
-            "function" => Ok(Self::Function),
-            "admin" => Ok(Self::Admin),
-            _ => Err(format!(
-                "authLevel is {text:?}: give \"anonymous\", \"function\" or \"admin\""
-            )),
-        }
-    }
-}
 
 /// What a key entitles to.
 #[derive(Clone, Copy, Debug, PartialEq)]

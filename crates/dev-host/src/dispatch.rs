@@ -4,12 +4,13 @@ use std::{cell::Cell, io, time::Instant};
 
 use tokio::net::tcp::OwnedWriteHalf;
 
+use routes::Level;
+
 use crate::{
     admin,
     answer::{Answer, send, stream},
     app::App,
-    auth::Level,
-    function_json::Function,
+    function::Function,
     host::Host,
     request::{Body, LONGEST_BODY, Request},
 };

@@ -1,9 +1,7 @@
 //! host.json. What the real host makes of it is in the table "host.json, measured"; what it does
 //! not take ends the start here with one line that names the member.
 
-use std::{collections::BTreeMap, env, time::Duration};
-
-use serde_json::Value;
+use std::{collections::BTreeMap, env, path::Path, time::Duration};
 
 use crate::{
     http::{is_plain, is_token},
@@ -22,33 +20,26 @@ pub struct HostJson {
     pub limits: CallLimits,
 }
 
-/// A setting that begins so replaces a member of host.json; `__` goes between the names.
-const OVERRIDE: &str = "AzureFunctionsJobHost__";
-
 impl HostJson {
     /// # Errors
     ///
-    /// What is wrong, with the member's name.
-    pub fn read(json: &Value, settings: &BTreeMap<String, String>) -> Result<Self, String> {
-        // Unlike all other names this one has to be in small letters, and no setting replaces it.
-        if json["version"] != "2.0" {
-            return Err("version has to be \"2.0\"".to_owned());
-        }
-        let members = Members::new(json, settings);
+    /// One line: the file, and what is wrong with which member.
+    pub fn read(root: &Path, settings: &BTreeMap<String, String>) -> Result<Self, String> {
+        let environment = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let members =
+            routes::HostJson::read(root, settings.clone().into_iter().chain(environment))?;
         let description = "customHandler:description";
         if members.list(description).is_empty() {
-            return Err(
-                "customHandler.description is missing: it says how to start the handler".to_owned(),
-            );
+            return Err(members.problem(
+                "customHandler.description is missing: it says how to start the handler",
+            ));
         }
         let member = |name| members.text(&format!("{description}:{name}"));
         let executable = member("defaultExecutablePath").unwrap_or_default();
         if executable.is_empty() {
-            return Err(
-                "customHandler.description.defaultExecutablePath is empty: give the handler's \
-                 executable"
-                    .to_owned(),
-            );
+            return Err(members.problem("customHandler.description.defaultExecutablePath is empty: give the handler's executable"));
         }
         let list = format!("{description}:arguments");
         let mut arguments: Vec<String> = match members.text(&list) {
@@ -68,14 +59,8 @@ impl HostJson {
                 .filter(|path| !path.is_empty())
                 .map(|path| format!("\"{path}\"")),
         );
-        let flag = |name| -> Result<bool, String> {
-            let flag = members.parse(name, "true or false", |text| {
-                text.to_ascii_lowercase().parse().ok()
-            });
-            Ok(flag?.unwrap_or_default())
-        };
-        let is_forwarding = flag("customHandler:enableForwardingHttpRequest")?;
-        if !flag("customHandler:enableProxyingHttpRequest")? {
+        let is_forwarding = members.flag("customHandler:enableForwardingHttpRequest")?;
+        if !members.flag("customHandler:enableProxyingHttpRequest")? {
             // For forwarding: routes-odd.jsonl, `items/..%5CRandomNumber`.
             let why = match is_forwarding {
                 true => {
@@ -84,10 +69,10 @@ impl HostJson {
                 }
                 false => "without it the handler gets its calls as JSON",
             };
-            return Err(format!(
+            return Err(members.problem(&format!(
                 "customHandler needs \"enableProxyingHttpRequest\": true; {why}, which is not \
                  supported here"
-            ));
+            )));
         }
         let custom_headers = members
             .list("extensions:http:customHeaders")
@@ -95,9 +80,9 @@ impl HostJson {
             .map(
                 |(name, value)| match is_token(name.as_bytes()) && is_plain(&value) {
                     true => Ok((name, value)),
-                    false => Err(format!(
+                    false => Err(members.problem(&format!(
                         "extensions.http.customHeaders.{name} can't be sent as a header"
-                    )),
+                    ))),
                 },
             )
             .collect::<Result<_, _>>()?;
@@ -118,11 +103,7 @@ impl HostJson {
             executable: executable.to_owned(),
             arguments,
             working_directory: member("workingDirectory").unwrap_or_default().to_owned(),
-            route_prefix: members
-                .text("extensions:http:routePrefix")
-                .unwrap_or("api")
-                .trim_matches('/')
-                .to_owned(),
+            route_prefix: members.route_prefix()?,
             custom_headers,
             limits: CallLimits::new(
                 timeout.flatten(),
@@ -130,96 +111,6 @@ impl HostJson {
                 count("extensions:http:maxConcurrentRequests")?,
             ),
         })
-    }
-}
-
-/// The members by their names joined with colons, in small letters, as .NET's configuration has
-/// them: every value is text. The last name is kept as it was written.
-struct Members(BTreeMap<String, (String, String)>);
-
-impl Members {
-    fn new(json: &Value, settings: &BTreeMap<String, String>) -> Self {
-        let mut members = Self(BTreeMap::new());
-        members.add(String::new(), json);
-        let settings = settings.clone().into_iter();
-        // The environment comes last, for it goes before local.settings.json.
-        let environment = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        for (name, value) in settings.chain(environment) {
-            if let Some((start, member)) = name.split_at_checked(OVERRIDE.len())
-                && start.eq_ignore_ascii_case(OVERRIDE)
-            {
-                members.set(member.replace("__", ":"), value);
-            }
-        }
-        members
-    }
-
-    fn add(&mut self, name: String, value: &Value) {
-        let below = |inner: &str| match name.as_str() {
-            "" => inner.to_owned(),
-            name => format!("{name}:{inner}"),
-        };
-        match value {
-            Value::Object(members) => {
-                for (inner, value) in members {
-                    self.add(below(inner), value);
-                }
-            }
-            Value::Array(items) => {
-                for (index, value) in items.iter().enumerate() {
-                    self.add(below(&index.to_string()), value);
-                }
-            }
-            Value::Null => {}
-            Value::String(text) => self.set(name, text.clone()),
-            other => self.set(name, other.to_string()),
-        }
-    }
-
-    fn set(&mut self, name: String, value: String) {
-        let last = name.rsplit(':').next().unwrap_or_default().to_owned();
-        self.0.insert(name.to_lowercase(), (last, value));
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .get(&name.to_lowercase())
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// The members below a name: their last names and values, list items in their order.
-    fn list(&self, name: &str) -> Vec<(String, String)> {
-        let start = format!("{}:", name.to_lowercase());
-        let mut found: Vec<_> = self
-            .0
-            .iter()
-            .filter(|(name, _)| name.starts_with(&start))
-            .map(|(_, member)| member.clone())
-            .collect();
-        found.sort_by_key(|(name, _)| name.parse::<usize>().unwrap_or_default());
-        found
-    }
-
-    fn parse<T>(
-        &self,
-        name: &str,
-        expected: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, String> {
-        match self.text(name) {
-            None => Ok(None),
-            Some(text) => match parse(text) {
-                Some(value) => Ok(Some(value)),
-                None => Err(self.refuse(name, expected)),
-            },
-        }
-    }
-
-    fn refuse(&self, name: &str, expected: &str) -> String {
-        let value = self.text(name).unwrap_or_default();
-        format!("{} is {value:?}: give {expected}", name.replace(':', "."))
     }
 }
 

@@ -15,11 +15,6 @@ const PIECE: usize = 64 * 1024;
 const LONGEST_CHUNK_LINE: usize = 8 * 1024;
 const LONGEST_TRAILERS: usize = 32 * 1024;
 
-/// The methods of RFC 9110, and PATCH.
-pub const METHODS: [&str; 9] = [
-    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-];
-
 /// The headers in their order. Names are compared without regard to letter case.
 #[derive(Clone, Default)]
 pub struct Headers(Vec<(String, String)>);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::{auth::Grant, function_json::Function};
+use crate::{auth::Grant, function::Function};
 
 /// The name of the key with which every function, and the host, starts.
 const DEFAULT: &str = "default";

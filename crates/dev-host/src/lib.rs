@@ -1,8 +1,8 @@
 //! A small Functions host for development: it starts a custom handler as the Azure Functions host
 //! does, checks the access keys and passes requests on. One rule of the real host per module:
 //!
-//! - `app`, of `host_json` and `function_json`, both read by `json`: what the app's files say;
-//! - `template`: which paths a route stands for;
+//! - `app`, of `host_json` and `function`: what the app's files say;
+//! - `constraint`: which texts a parameter of a route takes;
 //! - `worker`: the handler's process;
 //! - `files`, `cargo`, `reload`: a change of a file is built and served;
 //! - `limits`: how many calls at once, and for how long;
@@ -26,13 +26,13 @@ mod app;
 mod auth;
 mod cargo;
 mod console;
+mod constraint;
 mod dispatch;
 mod files;
-mod function_json;
+mod function;
 mod host;
 mod host_json;
 mod http;
-mod json;
 mod keys;
 mod limits;
 mod outgoing;
@@ -41,10 +41,10 @@ mod proxy;
 mod reload;
 mod request;
 mod server;
-mod template;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, Mutex, RwLock, mpsc},
@@ -52,13 +52,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use routes::Level;
 use tokio::{runtime, sync::watch, task::LocalSet};
 
 use crate::{
     app::App,
-    auth::Level,
     files::Watch,
-    function_json::Function,
+    function::Function,
     host::{Host, Served},
     keys::Keys,
     proxy::Handler,
@@ -66,7 +66,7 @@ use crate::{
     request::decoded_path,
     worker::{Gate, Worker},
 };
-pub use crate::{console::Console, limits::Limits, template::Parameters};
+pub use crate::{console::Console, limits::Limits};
 
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
@@ -250,10 +250,18 @@ impl Running {
     }
 
     /// The function that a call is for, and the parameters of its route.
-    pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
+    pub fn route(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Option<(String, BTreeMap<String, Option<String>>)> {
         let served = self.host.served();
         let (function, parameters) = served.app.find(method, &decoded_path(path)?)?;
-        Some((function.name.clone(), parameters))
+        let owned = |(name, value): (&str, _)| (name.to_owned(), value);
+        Some((
+            function.name.clone(),
+            parameters.into_iter().map(owned).collect(),
+        ))
     }
 
     /// What to call and with which key, for the person at the keyboard.

@@ -1,12 +1,10 @@
 //! A request as the handler gets it: what the real host's proxy and .NET's HTTP client make of the
 //! one that came.
 
+use routes::{METHODS, escape};
 use uuid::Uuid;
 
-use crate::{
-    http::{Headers, METHODS},
-    request::{Request, escape},
-};
+use crate::{http::Headers, request::Request};
 
 /// The version of the host that was recorded.
 pub const HOST_VERSION: &str = "4.1037.0.0";

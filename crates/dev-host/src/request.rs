@@ -3,6 +3,8 @@
 
 use std::{io, net::IpAddr};
 
+use routes::decode;
+
 use crate::http::{Framing, Headers, Reader, is_token};
 
 /// What Kestrel takes: a request line, all headers together (row "header: 31 KB"), and how many
@@ -198,40 +200,7 @@ fn target_parts(method: &str, target: &str, headers: &Headers) -> Result<(String
 
 /// A path without escapes, but for `%2F`, and without dot segments. None if it can't be one.
 pub fn decoded_path(path: &str) -> Option<String> {
-    unescaped(path).map(|path| without_dots(&path))
-}
-
-/// Decodes the escapes of a path but `%2F` and what is no UTF-8. None if there is a NUL.
-fn unescaped(path: &str) -> Option<String> {
-    let mut decoded = String::new();
-    let mut rest = path;
-    while let Some(next) = rest.chars().next() {
-        let escapes: Vec<u8> = (0..4).map_while(|nth| escape(&rest[nth * 3..])).collect();
-        let length = match escapes.first() {
-            None | Some(b'/') => 0,
-            Some(0) => return None,
-            Some(_) => (1..=escapes.len())
-                .find(|length| std::str::from_utf8(&escapes[..*length]).is_ok())
-                .unwrap_or(0),
-        };
-        if length == 0 {
-            decoded.push(next);
-            rest = &rest[1..];
-        } else {
-            decoded += std::str::from_utf8(&escapes[..length]).ok()?;
-            rest = &rest[length * 3..];
-        }
-    }
-    Some(decoded)
-}
-
-/// The byte of an escape at the beginning of a text.
-pub fn escape(text: &str) -> Option<u8> {
-    let digits = text.strip_prefix('%')?.get(..2)?;
-    let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_hex
-        .then(|| u8::from_str_radix(digits, 16).ok())
-        .flatten()
+    decode(path).map(|path| without_dots(&path))
 }
 
 fn without_dots(path: &str) -> String {

@@ -61,8 +61,13 @@ fn edited_broken_mended_and_no_call_fails() {
     copy.write("Cargo.toml", &(copy.read("Cargo.toml") + "# A comment.\n"));
     says("nothing to do");
 
-    // A function that comes, with a setting, and that changes.
+    // A function that comes, with a setting, and that changes: first it is registered.
     copy.write("src/greeting.rs", GREETING);
+    let main = copy.read("src/main.rs");
+    let main = main.replacen("mod random_number;", "mod greeting;\nmod random_number;", 1);
+    let register = "functions.add(\"Greeting\", greeting::greeting);\n functions.add";
+    copy.write("src/main.rs", &main.replacen("functions.add", register, 1));
+    says("the function Greeting is registered, but");
     says("serving the new handler");
     copy.write("Greeting/function.json", &function_json("greeting/{name}"));
     says("serving the new handler");

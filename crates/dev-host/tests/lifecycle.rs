@@ -232,7 +232,7 @@ fn the_greeting_has_curl_lines_that_work() {
     app.function("head", json!({"methods": ["head"]}));
     app.function("off", json!({"route": ""}));
     app.function("post", json!({"methods": ["post", "put"]}));
-    let put = json!({"methods": ["put", "Get"], "route": "/One/put/"});
+    let put = json!({"methods": ["put", "Get"], "route": "One/put/"});
     app.function("put", put);
     app.settings(json!({"AzureWebJobs.off.Disabled": "true"}));
     let host = Host::spawn(app.path(), &[]);
@@ -293,7 +293,7 @@ fn the_app_root() {
 
     // A folder that is given is the one that is meant.
     let errors = error(&app, &["--app-root", "src/deeper"]);
-    has(&errors, "src/deeper has no host.json");
+    has(&errors, "src/deeper/host.json is missing");
     let errors = error(&app, &["--app-root", "/no/such/folder"]);
     has(&errors, "error: no app root at /no/such/folder (");
     has(&errors, "): give the folder with host.json");
@@ -336,7 +336,7 @@ fn what_is_wrong_with_an_app_is_told_in_one_line() {
     fails(file, "{", "is not JSON");
     fails(file, "{\"bindings\": []} x", "is not JSON");
     fails(file, &everyone, "authLevel is \"everyone\"");
-    fails(file, &nameless, "missing field `name`");
+    fails(file, &nameless, "bindings.0.name is missing");
     for bindings in [
         function(trigger),
         function(answer),

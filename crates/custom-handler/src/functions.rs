@@ -1,0 +1,112 @@
+//! The functions that a program registers.
+
+use std::{pin::Pin, rc::Rc};
+
+use actix_web::{
+    Error, FromRequest, Handler, HttpMessage as _, Responder, Route,
+    body::MessageBody,
+    dev::{
+        Service, ServiceFactory, ServiceRequest, ServiceResponse, Transform, fn_factory, fn_service,
+    },
+    web::{self, ServiceConfig},
+};
+
+/// The functions of the app, with the state and the middleware that they share.
+pub struct Functions<'a> {
+    config: &'a mut ServiceConfig,
+    names: Vec<String>,
+    routes: Vec<Route>,
+    middleware: Vec<Box<dyn FnOnce(Route) -> Route>>,
+}
+
+/// What actix-web makes of each route.
+type BoxService = Box<
+    dyn Service<
+            ServiceRequest,
+            Response = ServiceResponse,
+            Error = Error,
+            Future = Pin<Box<dyn Future<Output = Result<ServiceResponse, Error>>>>,
+        >,
+>;
+
+/// Which of the functions a request is for, in the order in which they were registered.
+pub(crate) struct Chosen(pub usize);
+
+impl<'a> Functions<'a> {
+    pub(crate) fn new(config: &'a mut ServiceConfig) -> Self {
+        Self {
+            config,
+            names: Vec::new(),
+            routes: Vec::new(),
+            middleware: Vec::new(),
+        }
+    }
+
+    /// Registers a function under its name, that of the folder with its function.json. It is one of
+    /// [actix-web's handlers](https://actix.rs/docs/handlers/), with all of its extractors.
+    pub fn add<F, Args>(&mut self, name: &str, function: F)
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.route(name, web::to(function));
+    }
+
+    /// As [`add`](Self::add), for a function with middleware of its own:
+    /// `functions.route("Name", web::to(function).wrap(middleware))`.
+    ///
+    /// The route's guards are not asked: the methods of a function stand in its function.json.
+    pub fn route(&mut self, name: &str, route: Route) {
+        self.names.push(name.to_owned());
+        self.routes.push(route);
+    }
+
+    /// Shares state with all functions, which get it by [`web::Data`], or configures an extractor.
+    pub fn app_data<T: 'static>(&mut self, data: T) {
+        self.config.app_data(data);
+    }
+
+    /// Wraps all functions in a middleware, which sees the calls of functions and no others. As in
+    /// actix-web, the one that is registered last is the outermost.
+    pub fn wrap<M, B>(&mut self, middleware: M)
+    where
+        M: Transform<
+                BoxService,
+                ServiceRequest,
+                Response = ServiceResponse<B>,
+                Error = Error,
+                InitError = (),
+            > + 'static,
+        B: MessageBody + 'static,
+    {
+        self.middleware
+            .push(Box::new(|route| route.wrap(middleware)));
+    }
+
+    /// Serves each request by the function that was chosen for it. Gives the functions' names.
+    pub(crate) fn finish(self) -> Vec<String> {
+        let routes = Rc::new(self.routes);
+        let chosen = fn_factory(move || {
+            let routes = Rc::clone(&routes);
+            async move {
+                let mut services = Vec::new();
+                for route in routes.iter() {
+                    services.push(route.new_service(()).await?);
+                }
+                let services = Rc::new(services);
+                Ok::<_, ()>(fn_service(move |request: ServiceRequest| {
+                    let index = request.extensions().get::<Chosen>().map_or(0, |it| it.0);
+                    services[index].call(request)
+                }))
+            }
+        });
+        let route = Route::new().service(chosen);
+        let route = self
+            .middleware
+            .into_iter()
+            .fold(route, |route, wrap| wrap(route));
+        self.config.default_service(route);
+        self.names
+    }
+}

@@ -1,0 +1,180 @@
+//! The HTTP server: each setting answers something that the Functions host was seen to do.
+
+use std::{
+    env,
+    net::Ipv4Addr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use actix_web::{
+    App, Error, HttpMessage as _, HttpResponse, HttpServer,
+    body::BoxBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    error::ErrorInternalServerError,
+    http::{KeepAlive, Method, StatusCode, header},
+    middleware::{Next, from_fn},
+};
+use futures_util::FutureExt as _;
+use log::{error, info, warn};
+
+use crate::{
+    app::FunctionApp,
+    body::{Answer, Shared, is_endless},
+    functions::{Chosen, Functions},
+    invocation::{self, ID},
+};
+
+/// The variable in which the host says where it will look for the handler.
+const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
+/// Serves the functions until SIGTERM or SIGINT.
+///
+/// An error is one line, for the log.
+pub async fn serve<F>(app: FunctionApp, register: F) -> Result<(), String>
+where
+    F: Fn(&mut Functions) + Clone + Send + 'static,
+{
+    let port = port()?;
+    let app = Arc::new(app);
+    let server = HttpServer::new(move || {
+        let app = Arc::clone(&app);
+        App::new()
+            .wrap(from_fn(move |request, next| {
+                answer(Arc::clone(&app), request, next)
+            }))
+            .configure(|config| {
+                let mut functions = Functions::new(config);
+                register(&mut functions);
+                functions.finish();
+            })
+    })
+    // A machine in Azure (an instance) has one or two cores, and the host needs most of them.
+    .workers(1)
+    // The host keeps idle connections for 60 s. If the handler closes one first, a request that
+    // is just on its way fails: 29 of 960 POSTs did. So the handler never closes one.
+    .keep_alive(KeepAlive::Os)
+    // Nor a new one on which no request has come yet. (actix-web would after 5 s.)
+    .client_request_timeout(Duration::ZERO)
+    // Each body is read to its end, so after an answer there is nothing to wait for. (actix-web
+    // would wait for 5 s, also when the handler is told to end.)
+    .client_disconnect_timeout(Duration::ZERO)
+    .bind((Ipv4Addr::LOCALHOST, port))
+    .map_err(|error| {
+        format!("can't listen on 127.0.0.1:{port} ({error}): give another port in {PORT}")
+    })?;
+    for address in server.addrs() {
+        info!("listening on http://{address}");
+    }
+    server
+        .run()
+        .await
+        .map_err(|error| format!("the server failed: {error}"))
+}
+
+fn port() -> Result<u16, String> {
+    let Some(value) = env::var_os(PORT) else {
+        warn!("{PORT} is not set: no host, so no key is checked. `cargo start` starts one too");
+        return Ok(3000); // as in Microsoft's examples
+    };
+    let value = value.to_string_lossy();
+    value
+        .parse()
+        .map_err(|_| format!("{PORT} is {value:?}: give a port from 0 (any free one) to 65535"))
+}
+
+/// Answers a request: finds the function that it is for, and has it called.
+async fn answer(
+    app: Arc<FunctionApp>,
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<Answer>, Error> {
+    let id = invocation::id(request.headers());
+    let body = shared_body(&mut request);
+    let response = ID.scope(id, async {
+        let status = match choose(&app, &mut request) {
+            Ok(()) => {
+                let call = AssertUnwindSafe(next.call(request)).catch_unwind();
+                // A panic becomes a 500. Without an answer the host would send a GET again, 40
+                // times.
+                return call
+                    .await
+                    .unwrap_or_else(|_| Err(ErrorInternalServerError("")));
+            }
+            Err(status) => status,
+        };
+        Ok(request.into_response(HttpResponse::new(status)))
+    });
+    let response = response.await;
+    let request = match body {
+        Some(mut body) if !body.is_lent() => {
+            body.read_rest().await;
+            None
+        }
+        body => body,
+    };
+    Ok(response?.map_body(|_, body| Answer { body, id, request }))
+}
+
+/// Takes the body out of a request and lends it to the function. None if there is nothing to read.
+fn shared_body(request: &mut ServiceRequest) -> Option<Shared> {
+    let is_endless = is_endless(request, request.method());
+    let payload = request.parts_mut().1;
+    let body = match payload.take() {
+        Payload::None => return None,
+        _ if is_endless => return None,
+        body => Shared::new(body),
+    };
+    *payload = body.lent();
+    Some(body)
+}
+
+/// Notes in the request which function it is for, and the parameters of its route. For a request
+/// that is for none, gives the status of the answer.
+fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<(), StatusCode> {
+    let path = request.uri().path();
+    // The host asks `GET /` until something answers; any answer will do.
+    let is_call = request.headers().contains_key(invocation::HEADER);
+    if path == "/" && request.method() == Method::GET && !is_call {
+        return Err(StatusCode::OK);
+    }
+    if is_rebuilt(request) {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            error!(
+                "the host does not pass requests on as they come, so that no function is run: it \
+                 needs version 4.1041 or later, which Core Tools have from 4.2.0 on"
+            );
+        });
+        return Err(StatusCode::NOT_IMPLEMENTED);
+    }
+    let found = app.routes.find(request.method().as_str(), path);
+    let (index, parameters) = found.ok_or(StatusCode::NOT_FOUND)?;
+    // actix-web decodes a parameter once more.
+    let parameters: Vec<(String, String)> = parameters
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.replace('%', "%25"))))
+        .collect();
+    request
+        .extensions_mut()
+        .insert(Chosen(app.registered[index]));
+    let info = request.match_info_mut();
+    info.reset();
+    for (name, value) in parameters {
+        info.add_static(name, value);
+    }
+    Ok(())
+}
+
+/// Whether the host has made another request of the client's, by its signature in the User-Agent: so
+/// it does if it knows no proxying. The path of such a request says nothing of the function that the
+/// host has chosen.
+fn is_rebuilt(request: &ServiceRequest) -> bool {
+    const SIGNATURE: &[u8] = b"azure-functions-host/";
+    let mut agents = request.headers().get_all(header::USER_AGENT);
+    agents.any(|agent| {
+        let mut parts = agent.as_bytes().windows(SIGNATURE.len());
+        parts.any(|part| part.eq_ignore_ascii_case(SIGNATURE))
+    })
+}
