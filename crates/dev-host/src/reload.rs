@@ -2,12 +2,7 @@
 //! one, and takes its place when it answers. If anything fails, that is told, and the app is served as
 //! it was.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    path::PathBuf,
-    time::{Instant, SystemTime},
-};
+use std::{collections::BTreeSet, path::PathBuf, time::Instant};
 
 use crate::{
     app::App,
@@ -63,18 +58,16 @@ impl Reload {
         let seconds = || begin.elapsed().as_secs_f32();
         let before = host.served();
         let app = App::read(&before.app.root, &host.console)?;
-        let known = &before.app.functions;
-        let is_new = |name: &String| known.iter().all(|known| known.name != *name);
-        if app.functions.iter().any(|function| is_new(&function.name)) {
-            // Cargo does not notice a new folder, but looks at src.
-            let sources = File::open(app.root.join("src"));
-            let _ = sources.and_then(|folder| folder.set_modified(SystemTime::now()));
-        }
         let built = cargo::build(&app, self.release, true).await?;
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
-        if !built.is_new && !changed.iter().any(is_json) {
+        let names = |app: &App| -> Vec<String> {
+            let functions = app.functions.iter();
+            functions.map(|function| function.name.clone()).collect()
+        };
+        let has_new_json = changed.iter().any(is_json) || names(&app) != names(&before.app);
+        if !built.is_new && !has_new_json {
             return Ok(format!(
                 "nothing to do: no new executable after {build:.1} s of building"
             ));
