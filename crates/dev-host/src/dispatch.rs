@@ -15,6 +15,9 @@ use crate::{
     request::{Body, LONGEST_BODY, Request},
 };
 
+const HOME_PAGE: &str =
+    "<!DOCTYPE html>\n<title>dev-host</title>\n<p>The function app is up and running.\n";
+
 /// Answers a request. False if the connection is to be closed.
 pub async fn dispatch(
     host: &Host,
@@ -90,16 +93,15 @@ async fn own_answer<'a>(
     request: &Request,
     body: &mut Body<'_>,
 ) -> Result<Answer, &'a Function> {
-    if request.path == "/" {
-        let page = "<!DOCTYPE html>\n<title>dev-host</title>\n\
-                    <p>The function app is up and running.\n";
-        return Ok(Answer::text(200, "text/html", page));
-    }
     if let Some(answer) = admin::admin(host, app, request, body).await {
         return Ok(answer);
     }
     let Some((function, _)) = app.find(&request.method, &request.path) else {
-        return Ok(Answer::empty(404));
+        // Functions go first, such as `{*path}` without a prefix (by the host's source, not verified).
+        return Ok(match request.path.as_str() {
+            "/" => Answer::text(200, "text/html", HOME_PAGE),
+            _ => Answer::empty(404),
+        });
     };
     let grant = host.grant(request, Some(&function.name));
     if !grant.satisfies(function.level) {

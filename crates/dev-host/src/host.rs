@@ -20,6 +20,8 @@ use crate::{
 pub struct Host {
     /// Each call takes it once.
     pub served: RwLock<Arc<Served>>,
+    /// Without a slash at its end.
+    pub url: String,
     pub auth: bool,
     pub keys: Mutex<Keys>,
     pub console: Console,
@@ -39,6 +41,17 @@ pub struct Served {
 impl Host {
     pub fn keys(&self) -> MutexGuard<'_, Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn master_key(&self) -> String {
+        self.keys().master.clone()
+    }
+
+    /// The key `default` of a function, unless there is no such function or it has lost that key.
+    pub fn function_key(&self, function: &str) -> Option<String> {
+        let mut keys = self.keys();
+        let key = keys.scope(Some(function))?.get("default")?;
+        Some(key.value.clone())
     }
 
     pub fn served(&self) -> Arc<Served> {

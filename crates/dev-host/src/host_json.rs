@@ -3,9 +3,12 @@
 
 use std::{collections::BTreeMap, env, path::Path, time::Duration};
 
+use routes::read_json;
+
 use crate::{
     http::{is_plain, is_token},
     limits::CallLimits,
+    misspelt::misspelt,
 };
 
 pub struct HostJson {
@@ -114,13 +117,41 @@ impl HostJson {
     }
 }
 
+/// What of customHandler the host does not know, and passes over without a word.
+pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
+    let json = read_json(&root.join("host.json"));
+    let json = json.ok().flatten().unwrap_or_default();
+    let handler = &json["customHandler"];
+    let members = [
+        "description",
+        "enableForwardingHttpRequest",
+        "enableProxyingHttpRequest",
+        "http",
+    ];
+    let description = [
+        "arguments",
+        "defaultExecutablePath",
+        "defaultWorkerPath",
+        "workingDirectory",
+    ];
+    let at = "host.json: customHandler.";
+    let inner = format!("{at}description.");
+    let mut lines = misspelt(at, handler, &members);
+    lines.extend(misspelt(&inner, &handler["description"], &description));
+    lines
+}
+
+/// A time of .NET's is shorter than so many days.
+const MOST_DAYS: u64 = 10_675_199;
+
 /// `[days.]hours:minutes[:seconds]`; -1 is no limit.
 fn time_span(text: &str) -> Option<Option<Duration>> {
     if text == "-1" {
         return Some(None);
     }
+    let below = |text: &str, limit| text.parse::<u64>().ok().filter(|number| *number < limit);
     let (days, time) = match text.split_once('.') {
-        Some((days, time)) if !days.contains(':') => (days.parse().ok()?, time),
+        Some((days, time)) if !days.contains(':') => (below(days, MOST_DAYS)?, time),
         _ => (0, text),
     };
     let parts: Vec<&str> = time.split(':').collect();
@@ -129,7 +160,6 @@ fn time_span(text: &str) -> Option<Option<Duration>> {
         [hours, minutes, seconds] => (hours, minutes, seconds),
         _ => return None,
     };
-    let below = |text: &str, limit| text.parse::<u64>().ok().filter(|number| *number < limit);
     let seconds = seconds.parse().ok().filter(|seconds| *seconds < 60.0)?;
     let minutes = (days * 24 + below(hours, 24)?) * 60 + below(minutes, 60)?;
     let span = Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;

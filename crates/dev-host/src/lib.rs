@@ -30,11 +30,13 @@ mod constraint;
 mod dispatch;
 mod files;
 mod function;
+mod greeting;
 mod host;
 mod host_json;
 mod http;
 mod keys;
 mod limits;
+mod misspelt;
 mod outgoing;
 mod process;
 mod proxy;
@@ -52,13 +54,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use routes::Level;
 use tokio::{runtime, sync::watch, task::LocalSet};
 
 use crate::{
     app::App,
     files::Watch,
-    function::Function,
     host::{Host, Served},
     keys::Keys,
     proxy::Handler,
@@ -121,7 +121,6 @@ impl Default for Options {
 
 /// A host whose handler answers. It stops when this is dropped.
 pub struct Running {
-    url: String,
     port: u16,
     host: Arc<Host>,
     stop: watch::Sender<bool>,
@@ -144,6 +143,19 @@ pub fn start(options: Options) -> Result<Running, String> {
              `cargo start -- --port 0` takes any free one"
         )
     })?;
+    if !options.address.is_loopback() {
+        let warn = |why| {
+            options.console.warning(&format!(
+                "whoever reaches {} can call each function: {why}",
+                options.address
+            ));
+        };
+        if !options.auth {
+            warn("no key is checked (--no-auth)");
+        } else if options.function_key.as_deref() == Some(WALKTHROUGH_KEY) {
+            warn("their key is the walkthrough's, which is public: give another one with --key");
+        }
+    }
     let address = listener
         .local_addr()
         .map_err(|error| format!("{address} has no port: {error}"))?;
@@ -187,6 +199,7 @@ pub fn start(options: Options) -> Result<Running, String> {
             app,
             handler: Handler::new(gate, limits),
         })),
+        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
         auth: options.auth,
         console: options.console,
         limits,
@@ -213,7 +226,6 @@ pub fn start(options: Options) -> Result<Running, String> {
         .map_err(|error| format!("no thread for the host: {error}"))?;
 
     let running = Running {
-        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
         port: address.port(),
         host,
         stop,
@@ -231,7 +243,7 @@ pub fn start(options: Options) -> Result<Running, String> {
 impl Running {
     /// Without a slash at its end.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.host.url
     }
 
     pub fn port(&self) -> u16 {
@@ -239,14 +251,12 @@ impl Running {
     }
 
     pub fn master_key(&self) -> String {
-        self.host.keys().master.clone()
+        self.host.master_key()
     }
 
     /// The key `default` of a function, unless there is no such function or it has lost that key.
     pub fn function_key(&self, function: &str) -> Option<String> {
-        let mut keys = self.host.keys();
-        let key = keys.scope(Some(function))?.get("default")?;
-        Some(key.value.clone())
+        self.host.function_key(function)
     }
 
     /// The function that a call is for, and the parameters of its route.
@@ -267,8 +277,11 @@ impl Running {
     /// What to call and with which key, for the person at the keyboard.
     pub fn greeting(&self) -> String {
         let served = self.host.served();
-        let functions = &served.app.functions;
-        let calls: String = functions.iter().map(|f| self.greet(f)).collect();
+        let (app, functions) = (&served.app, &served.app.functions);
+        let calls: String = functions
+            .iter()
+            .map(|function| self.host.how_to_call(app, function) + "\n")
+            .collect();
         let keys = match self.host.auth {
             true => format!(
                 "Master key, for every function and the Key Management API: {}\n",
@@ -277,37 +290,6 @@ impl Running {
             false => "No key is checked.\n".to_owned(),
         };
         calls + &keys
-    }
-
-    fn greet(&self, function: &Function) -> String {
-        let (name, methods) = (&function.name, &function.methods);
-        let listed = match methods {
-            None => "any method".to_owned(),
-            Some(methods) => methods.join(", "),
-        };
-        let url = format!("{}/{}", self.url, function.route);
-        let state = if function.disabled { " (disabled)" } else { "" };
-        let methods = methods.as_deref().unwrap_or_default();
-        let method = match methods.first().map(String::as_str) {
-            Some(_) if methods.iter().any(|method| method == "GET") => String::new(),
-            // With -X curl would wait for a body.
-            Some("HEAD") => " --head".to_owned(),
-            Some(method) => format!(" -X {method}"),
-            None => String::new(),
-        };
-        let key = match function.level {
-            _ if !self.host.auth => None,
-            _ if function.disabled => Some(self.master_key()),
-            Level::Anonymous => None,
-            Level::Function => self.function_key(name),
-            Level::Admin => Some(self.master_key()),
-        };
-        let header = match key {
-            Some(key) => format!(" -H {}", quoted(&format!("x-functions-key: {key}"))),
-            None => String::new(),
-        };
-        let address = quoted(&url);
-        format!("{name}: [{listed}] {url}{state}\n  curl{method}{header} {address}\n")
     }
 
     /// Waits until the host ends by itself or is asked to by a signal.
@@ -351,9 +333,4 @@ fn block_on<T>(task: impl Future<Output = T>) -> Result<T, String> {
     let runtime = builder.enable_all().build();
     let runtime = runtime.map_err(|error| format!("the host can't begin: {error}"))?;
     Ok(LocalSet::new().block_on(&runtime, task))
-}
-
-/// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -58,7 +58,10 @@ impl CallLimits {
         max_concurrent: Option<usize>,
     ) -> Self {
         let semaphore = |permits: Option<usize>| {
-            Arc::new(Semaphore::new(permits.unwrap_or(Semaphore::MAX_PERMITS)))
+            let most = Semaphore::MAX_PERMITS;
+            Arc::new(Semaphore::new(
+                permits.map_or(most, |count| count.min(most)),
+            ))
         };
         Self {
             timeout,
@@ -73,9 +76,7 @@ impl CallLimits {
         let outstanding = Arc::clone(&self.outstanding).try_acquire_owned().ok()?;
         let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
         Some(Place {
-            deadline: self
-                .timeout
-                .and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadline: self.timeout.map(|timeout| Instant::now() + timeout),
             _permits: [outstanding, running],
         })
     }

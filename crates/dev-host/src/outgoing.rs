@@ -167,7 +167,7 @@ fn add_framing(headers: &mut Headers, request: &Request, method: &str, has_conte
 }
 
 /// Escapes a path. Of the escapes that are left in it the % is escaped.
-fn encoded_path(path: &str) -> String {
+pub fn encoded_path(path: &str) -> String {
     escaped(path, |byte, _| {
         is_unreserved(byte) || b"!$&'()*+,/:;=@".contains(&byte)
     })

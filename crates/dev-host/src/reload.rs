@@ -8,6 +8,7 @@ use crate::{
     app::App,
     cargo,
     files::Watch,
+    function::Function,
     host::{Host, Served},
     proxy::Handler,
     worker::{Worker, Workers},
@@ -35,25 +36,21 @@ impl Reload {
                 .collect();
             host.console.host(&format!("changed: {}", names.join(", ")));
             match self.apply(&changed, host, workers).await {
-                Ok(done) => {
-                    changed.clear();
-                    host.console.host(&done);
-                }
-                Err(problem) => {
-                    host.console
-                        .host(&format!("{problem}; the app is served as it was"));
-                }
+                Ok(()) => changed.clear(),
+                Err(problem) => host
+                    .console
+                    .host(&format!("{problem}; the app is served as it was")),
             }
         }
     }
 
-    /// Builds the app as it is now and serves it; says what it did.
+    /// Builds the app as it is now and serves it.
     async fn apply(
         &self,
         changed: &BTreeSet<PathBuf>,
         host: &Host,
         workers: &Workers,
-    ) -> Result<String, String> {
+    ) -> Result<(), String> {
         let begin = Instant::now();
         let seconds = || begin.elapsed().as_secs_f32();
         let before = host.served();
@@ -62,15 +59,14 @@ impl Reload {
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
-        let names = |app: &App| -> Vec<String> {
-            let functions = app.functions.iter();
-            functions.map(|function| function.name.clone()).collect()
-        };
-        let has_new_json = changed.iter().any(is_json) || names(&app) != names(&before.app);
-        if !built.is_new && !has_new_json {
-            return Ok(format!(
+        let is_known = |function: &Function| before.app.has(function);
+        let new = app.functions.iter().filter(|function| !is_known(function));
+        let is_less = app.functions.len() < before.app.functions.len();
+        if !built.is_new && !changed.iter().any(is_json) && !is_less && new.count() == 0 {
+            host.console.host(&format!(
                 "nothing to do: no new executable after {build:.1} s of building"
             ));
+            return Ok(());
         }
         let launch = app.launch(built.executable, &self.host_name);
         let (mut worker, gate) = Worker::new(launch, host.console.clone(), host.limits)?;
@@ -79,9 +75,19 @@ impl Reload {
         let handler = Handler::new(gate, host.limits);
         host.swap(Served { app, handler });
         workers.keep(worker);
-        let all = seconds();
-        Ok(format!(
-            "built in {build:.1} s, serving the new handler after {all:.1} s"
-        ))
+        host.console.host(&format!(
+            "built in {build:.1} s, serving the new handler after {:.1} s",
+            seconds()
+        ));
+        let served = host.served();
+        for function in served
+            .app
+            .functions
+            .iter()
+            .filter(|function| !is_known(function))
+        {
+            host.console.plain(&host.how_to_call(&served.app, function));
+        }
+        Ok(())
     }
 }

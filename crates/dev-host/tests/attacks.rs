@@ -299,10 +299,13 @@ fn a_length_beside_chunks_is_not_passed_on() {
 fn keys_that_everybody_knows_are_warned_of_where_others_can_call() {
     let app = TestApp::new();
     for (arguments, warning) in [
-        (&["--address", "0.0.0.0", "--no-auth"][..], "checks no key"),
+        (
+            &["--address", "0.0.0.0", "--no-auth"][..],
+            "no key is checked",
+        ),
         (
             &["--address", "0.0.0.0", "--key", dev_host::WALKTHROUGH_KEY],
-            "key",
+            "key is the walkthrough\'s",
         ),
         (&["--address", "0.0.0.0"], ""),
         (&["--no-auth"], ""),

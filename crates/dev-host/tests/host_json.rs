@@ -114,6 +114,7 @@ fn what_ends_the_start_names_the_member() {
         has(&app.error(), named);
     };
     for (content, named) in [
+        ("", "host.json is empty: the least that it needs is {"),
         ("{", "host.json is not JSON"),
         (r#"{"version": "2.0" "a": 1}"#, "host.json is not JSON"),
         ("{}", "version"),
@@ -139,8 +140,10 @@ fn what_ends_the_start_names_the_member() {
         app.host_json(members);
         fails(member);
     }
-    app.host_json(json!({"functionTimeout": "soon"}));
-    fails("functionTimeout is \"soon\"");
+    for timeout in ["soon", "99999999999999999.00:00:00", "-2"] {
+        app.host_json(json!({"functionTimeout": timeout}));
+        fails(&format!("functionTimeout is {timeout:?}"));
+    }
     for (is_forwarding, why) in [(true, "another path"), (false, "its calls as JSON")] {
         app.host_json(json!({"customHandler": {
             "enableProxyingHttpRequest": false,
@@ -149,6 +152,54 @@ fn what_ends_the_start_names_the_member() {
         fails("customHandler needs \"enableProxyingHttpRequest\": true");
         has(&app.error(), why);
     }
+}
+
+#[test]
+fn the_largest_values() {
+    let app = TestApp::new();
+    let most = u64::MAX;
+    app.host_json(json!({
+        "functionTimeout": "10675198.23:59:59",
+        "extensions": {"http": {"maxConcurrentRequests": most, "maxOutstandingRequests": most}},
+    }));
+    assert_eq!(status(app.start().port(), "/api/Echo", "key"), 200);
+}
+
+#[test]
+fn a_name_that_is_not_known_is_told_with_the_one_that_is_meant() {
+    let app = TestApp::new();
+    let misspelt = |name: &str, meant: &str| format!("{name} is not known: is {meant} meant?");
+    let proxying = misspelt(
+        "host.json: customHandler.enableProxingHttpRequest",
+        "enableProxyingHttpRequest",
+    );
+    let members = json!({"enableProxingHttpRequest": true, "enableProxyingHttpRequest": false});
+    app.host_json(json!({"customHandler": members}));
+    for part in [
+        "customHandler needs \"enableProxyingHttpRequest\": true",
+        &proxying,
+    ] {
+        has(&app.error(), part);
+    }
+
+    let members =
+        json!({"description": {"argumnets": []}, "enableProxingHttpRequest": true, "x": 1});
+    app.host_json(json!({"customHandler": members}));
+    app.write("local.settings.json", json!({"Valuse": {}}));
+    let (_host, lines) = app.start_heard();
+    let arguments = misspelt(
+        "host.json: customHandler.description.argumnets",
+        "arguments",
+    );
+    for line in [
+        &proxying,
+        &arguments,
+        "host.json: customHandler.x is not known",
+        &misspelt("local.settings.json: Valuse", "Values"),
+    ] {
+        assert_eq!(lines.with(line), [format!("host         warning: {line}")]);
+    }
+    assert_eq!(lines.with("warning").len(), 4);
 }
 
 #[test]

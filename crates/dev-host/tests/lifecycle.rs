@@ -234,18 +234,41 @@ fn the_greeting_has_curl_lines_that_work() {
     app.function("post", json!({"methods": ["post", "put"]}));
     let put = json!({"methods": ["put", "Get"], "route": "One/put/"});
     app.function("put", put);
+    let routes = [
+        (
+            "constraints",
+            r"x/{a}/{b:int:min(5)}/{c:length(3)}/{d:regex(^\d{{2}}$)}",
+        ),
+        (
+            "pieces",
+            "{name}.{ending:alpha}/ä {when:datetime}-{id:guid}",
+        ),
+        ("rest", "all/{n:range(7,9)=7}/{b:bool?}/{*path}"),
+    ];
+    for (name, route) in routes {
+        app.function(name, json!({"route": route}));
+    }
+    // Whatever it gets, an earlier one gets it before.
+    app.function(
+        "zzz",
+        json!({"route": "{word}.{other}/ä {time:datetime}-{number}"}),
+    );
     app.settings(json!({"AzureWebJobs.off.Disabled": "true"}));
     let host = Host::spawn(app.path(), &[]);
     host.lines.wait_for("Ctrl-C to stop");
     let put = host.lines.wait_for("put: [PUT, GET] http://localhost:");
     has(&put, "/api/One/put");
     let calls = host.lines.with("curl ");
+    let id = "00000000-0000-0000-0000-000000000000";
     let expected = [
+        "GET /api/x/a/5/111/11 HTTP/1.1",
         "GET /api/Echo HTTP/1.1",
         "HTTP/1.1 200 OK",
         "GET /api/off HTTP/1.1",
+        &format!("GET /api/name.ending/%C3%A4%202026-01-31-{id} HTTP/1.1"),
         "POST /api/post HTTP/1.1",
         "GET /api/One/put HTTP/1.1",
+        "GET /api/all/7/true/path HTTP/1.1",
     ];
     assert_eq!(calls.len(), expected.len(), "{calls:?}");
     for (line, expected) in calls.iter().zip(expected) {
@@ -255,6 +278,8 @@ fn the_greeting_has_curl_lines_that_work() {
         assert!(output.starts_with(expected), "{line}: {output}");
     }
 
+    host.lines
+        .wait_for("(which path fits this route cannot be guessed here)");
     let start = "Master key, for every function and the Key Management API: ";
     let master = host.lines.wait_for("Master key");
     let key = master.strip_prefix(start).unwrap();

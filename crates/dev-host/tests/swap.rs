@@ -33,6 +33,15 @@ fn no_call_fails() {
     app.function("New", json!({}));
     let is_new = || status(port, "/api/New", "key") == 200;
     wait_until("the new function is served", is_new);
+    // As at the start.
+    let line = format!("New: [any method] http://localhost:{port}/api/New");
+    assert_eq!(lines.with("New: ["), [line]);
+    let url = format!("'http://localhost:{port}/api/New'");
+    assert_eq!(
+        lines.wait_for("curl"),
+        format!("  curl -H 'x-functions-key: key' {url}")
+    );
+    assert_eq!(lines.with("curl").len(), 1);
     app.write("host.json", "{");
     lines.wait_for("the app is served as it was");
     assert_eq!(status(port, "/api/New", "key"), 200);

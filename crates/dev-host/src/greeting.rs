@@ -1,0 +1,118 @@
+//! How to call a function, for the person at the keyboard.
+
+use regex::Regex;
+use routes::{Level, Template};
+
+use crate::{app::App, constraint::check, function::Function, host::Host, outgoing::encoded_path};
+
+impl Host {
+    /// Its methods and URL, and a command that calls it.
+    pub fn how_to_call(&self, app: &App, function: &Function) -> String {
+        let (name, methods) = (&function.name, &function.methods);
+        let listed = match methods {
+            None => "any method".to_owned(),
+            Some(methods) => methods.join(", "),
+        };
+        let state = if function.disabled { " (disabled)" } else { "" };
+        let first_line = format!("{name}: [{listed}] {}/{}{state}", self.url, function.route);
+        let methods = methods.as_deref().unwrap_or_default();
+        let method = match methods
+            .iter()
+            .find(|method| *method == "GET")
+            .or(methods.first())
+        {
+            None => "GET",
+            Some(method) => method,
+        };
+        let option = match method {
+            "GET" => String::new(),
+            // With -X curl would wait for a body.
+            "HEAD" => " --head".to_owned(),
+            method => format!(" -X {method}"),
+        };
+        let key = match function.level {
+            _ if !self.auth => None,
+            _ if function.disabled => Some(self.master_key()),
+            Level::Anonymous => None,
+            Level::Function => self.function_key(name),
+            Level::Admin => Some(self.master_key()),
+        };
+        let header = match key {
+            Some(key) => format!(" -H {}", quoted(&format!("x-functions-key: {key}"))),
+            None => String::new(),
+        };
+        let is_it = |path: &String| {
+            let found = app.find(method, path);
+            found.is_some_and(|(found, _)| found.name == *name)
+        };
+        let call = match example(&function.route).filter(is_it) {
+            Some(path) => {
+                let url = quoted(&format!("{}/{}", self.url, encoded_path(&path)));
+                format!("curl{option}{header} {url}")
+            }
+            None => "(which path fits this route cannot be guessed here)".to_owned(),
+        };
+        format!("{first_line}\n  {call}")
+    }
+}
+
+/// A path that fits a route.
+fn example(route: &str) -> Option<String> {
+    // In a parameter a brace is doubled.
+    let parameter = r"\{(?:[^{}]|\{\{|\}\})*\}";
+    let segment = Regex::new(&format!("(?:{parameter}|[^/{{}}])+")).ok()?;
+    let piece = Regex::new(&format!("{parameter}|[^{{}}]+")).ok()?;
+    let segments = segment.find_iter(route).map(|segment| {
+        let pieces = piece.find_iter(segment.as_str());
+        fitting(segment.as_str(), pieces.map(|piece| piece.as_str()))
+    });
+    Some(segments.collect::<Option<Vec<String>>>()?.join("/"))
+}
+
+/// A text that fits what stands between two slashes.
+fn fitting<'a>(segment: &str, pieces: impl Iterator<Item = &'a str>) -> Option<String> {
+    let template = Template::parse(segment).ok()?;
+    let mut texts = vec![String::new()];
+    for values in pieces.map(values) {
+        let append = |text: String| values.iter().map(move |value| text.clone() + value);
+        texts = texts.into_iter().flat_map(append).collect();
+    }
+    texts.into_iter().find(|text| {
+        let fits = |constraint: &_, text: &_| check(constraint).is_ok_and(|fits| fits(text));
+        template.parameters(text, fits).is_some()
+    })
+}
+
+/// What may stand for a literal or a parameter: its name, or whatever one of the constraints may ask
+/// for.
+fn values(piece: &str) -> Vec<String> {
+    let Some(parameter) = piece.strip_prefix('{') else {
+        return vec![piece.to_owned()];
+    };
+    let parameter = parameter.trim_start_matches('*');
+    let name = parameter
+        .split([':', '=', '?', '}'])
+        .next()
+        .unwrap_or_default();
+    let numbers = parameter.split(|c: char| !c.is_ascii_digit() && c != '-');
+    let numbers: Vec<&str> = numbers.filter(|number| !number.is_empty()).collect();
+    let lengths = numbers.iter().filter_map(|number| number.parse().ok());
+    let lengths = lengths.filter(|length| *length < 100).chain(1..=4);
+    let usual = [
+        name,
+        "1",
+        "a",
+        "true",
+        "2026-01-31",
+        "00000000-0000-0000-0000-000000000000",
+    ];
+    let texts = usual.iter().chain(&numbers).map(|text| (*text).to_owned());
+    texts
+        .chain(lengths.flat_map(|length| ["1".repeat(length), "a".repeat(length)]))
+        .collect()
+}
+
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
