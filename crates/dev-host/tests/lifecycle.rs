@@ -259,7 +259,7 @@ fn the_greeting_has_curl_lines_that_work() {
     let put = host.lines.wait_for("put: [PUT, GET] http://localhost:");
     has(&put, "/api/One/put");
     let calls = host.lines.with("curl ");
-    let id = "00000000-0000-0000-0000-000000000000";
+    let id = "0".repeat(32);
     let expected = [
         "GET /api/x/a/5/111/11 HTTP/1.1",
         "GET /api/Echo HTTP/1.1",
