@@ -58,11 +58,9 @@ pub fn functions(
         }
         let checks = function.template.constraints().map(|constraint| {
             let check = check(constraint).map_err(|problem| {
-                let file = root.join(name).join("function.json");
                 format!(
                     "{}: the route {:?} {problem}",
-                    file.display(),
-                    function.route
+                    function.file, function.route
                 )
             });
             Ok((constraint.clone(), check?))

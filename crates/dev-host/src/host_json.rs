@@ -28,11 +28,10 @@ impl HostJson {
     ///
     /// One line: the file, and what is wrong with which member.
     pub fn read(root: &Path, settings: &BTreeMap<String, String>) -> Result<Self, String> {
-        let environment = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let members =
-            routes::HostJson::read(root, settings.clone().into_iter().chain(environment))?;
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let members = routes::HostJson::read(root, settings.chain(env::vars_os()))?;
         let description = "customHandler:description";
         if members.list(description).is_empty() {
             return Err(members.problem(

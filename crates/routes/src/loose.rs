@@ -17,8 +17,16 @@ pub struct Routes(Vec<Function>);
 impl Routes {
     /// # Errors
     ///
-    /// One line: a call could mean either of two functions, which it names, and what to do.
+    /// One line, with what to do: a call could mean either of two functions, or the route of one is the
+    /// host's own.
     pub fn new(functions: Vec<Function>) -> Result<Self, String> {
+        if let Some(function) = functions.iter().find(|function| function.is_reserved) {
+            return Err(format!(
+                "{}: routes that begin with \"admin\" or \"runtime\" are the host's own: give \
+                 another \"route\"",
+                function.file
+            ));
+        }
         for (index, other) in functions.iter().enumerate() {
             let mut before = functions[..index].iter();
             if let Some(one) = before.find(|one| can_be_mistaken(one, other)) {

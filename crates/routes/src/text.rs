@@ -71,7 +71,7 @@ mod tests {
     fn what_is_decoded() {
         for (path, decoded) in [
             ("/a%20b", Some("/a b")),
-            ("/%C3%BC%e2%84%aa%F0%9F%98%80", Some("/üK😀")),
+            ("/%C3%BC%e2%84%aa%F0%9F%98%80", Some("/ü\u{212a}😀")),
             ("/..%2Fx%2fy", Some("/..%2Fx%2fy")),
             ("/%2535", Some("/%35")),
             ("/%C3%28%ff%C3", Some("/%C3(%ff%C3")),

@@ -1,6 +1,40 @@
-//! What the endpoint answers.
+//! The function RandomNumber: the real executable, called over TCP.
 
-use crate::{ENDPOINT, start};
+use std::process::Command;
+
+use test_support::handler::Handler;
+
+const ENDPOINT: &str = "/api/RandomNumber";
+
+/// On a free port, in this project's folder.
+fn start() -> Handler {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handler"));
+    command.env_clear().env("FUNCTIONS_CUSTOMHANDLER_PORT", "0");
+    Handler::spawn(command).expect("it listens")
+}
+
+/// `cargo test` thus also says whether the program fits the folders with a function.json.
+#[test]
+fn its_functions_are_those_of_the_app() {
+    let mut check = Command::new(env!("CARGO_BIN_EXE_handler"));
+    let output = check.arg("--check").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let list = String::from_utf8(output.stdout).unwrap();
+    let line = "RandomNumber\tGET,POST\t/api/RandomNumber\tfunction";
+    assert!(list.lines().any(|listed| listed == line), "{list}");
+}
+
+#[test]
+fn each_call_is_one_line() {
+    const ID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+    let handler = start();
+    let id = format!("X-Azure-Functions-InvocationId: {ID}\r\n");
+    handler.connect().request("GET", ENDPOINT, &id);
+    let ended = handler.stop();
+    let line = format!("INFO {ID} RandomNumber invoked via HTTP trigger");
+    assert_eq!(ended.stdout[1..], [line]);
+}
 
 /// Letter case, a slash at the end and the query make no difference. The host hands them on as they
 /// are (rows `path:` of the recordings).
