@@ -20,29 +20,13 @@
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
 
-mod admin;
-mod answer;
 mod app;
-mod auth;
-mod cargo;
 mod console;
-mod constraint;
-mod dispatch;
-mod files;
-mod function;
-mod greeting;
 mod host;
-mod host_json;
-mod http;
-mod keys;
 mod limits;
-mod misspelt;
-mod outgoing;
-mod process;
 mod proxy;
-mod reload;
-mod request;
 mod server;
+mod wire;
 mod worker;
 
 use std::{
@@ -57,14 +41,15 @@ use std::{
 use tokio::{runtime, sync::watch, task::LocalSet};
 
 use crate::{
-    app::App,
-    files::Watch,
-    host::{Host, Served},
-    keys::Keys,
+    app::{App, watch::Watch},
+    host::{Host, Served, keys::Keys, reload::Reload},
     proxy::Handler,
-    reload::Reload,
-    request::decoded_path,
-    worker::{Gate, Worker},
+    wire::request::decoded_path,
+    worker::{
+        Worker,
+        build::{build, is_package},
+        gate::Gate,
+    },
 };
 pub use crate::{console::Console, limits::Limits};
 
@@ -169,10 +154,10 @@ pub fn start(options: Options) -> Result<Running, String> {
         ));
         // Who stands at a breakpoint takes his time.
         limits.inactivity = Duration::MAX;
-        app.host_json.limits.timeout = None;
+        app.host_json.throttle.timeout = None;
         (None, Gate::attached(port))
     } else {
-        if cargo::is_package(&app.root) {
+        if is_package(&app.root) {
             options.console.host("building the handler");
         }
         // Before the build, so that nothing that is saved meanwhile is missed.
@@ -183,7 +168,7 @@ pub fn start(options: Options) -> Result<Running, String> {
                 host_name: host_name.clone(),
             });
         }
-        let built = block_on(cargo::build(&app, options.release, false))??;
+        let built = block_on(build(&app, options.release, false))??;
         let launch = app.launch(built.executable, &host_name);
         let console = options.console.clone();
         let (worker, gate) = Worker::new(launch, console, limits)?;

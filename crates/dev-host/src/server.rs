@@ -17,12 +17,13 @@ use tokio::{
 };
 
 use crate::{
-    answer::{Answer, send},
-    dispatch::dispatch,
-    host::Host,
-    http::{Framing, Reader},
-    reload::Reload,
-    request::{Body, LONGEST_BODY, read_request},
+    host::{Host, dispatch::dispatch, reload::Reload},
+    wire::{
+        answer::send,
+        message::{Answer, Framing},
+        reader::{Body, LONGEST_BODY, Reader},
+        request::read_request,
+    },
     worker::{Worker, Workers},
 };
 

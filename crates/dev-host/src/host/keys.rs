@@ -1,10 +1,11 @@
-//! The access keys. They live in memory and end with the host.
+//! The access keys, and what they entitle to. They live in memory and end with the host.
 
 use std::collections::HashMap;
 
+use routes::Level;
 use uuid::Uuid;
 
-use crate::{auth::Grant, function::Function};
+use crate::{app::function::Function, wire::message::Request};
 
 /// The name of the key with which every function, and the host, starts.
 const DEFAULT: &str = "default";
@@ -111,6 +112,39 @@ impl Keys {
             Grant::Nothing
         }
     }
+}
+
+/// What a key entitles to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Grant {
+    Nothing,
+    Function,
+    Master,
+}
+
+impl Grant {
+    pub fn satisfies(self, level: Level) -> bool {
+        match level {
+            Level::Anonymous => true,
+            Level::Function => self != Self::Nothing,
+            Level::Admin => self == Self::Master,
+        }
+    }
+}
+
+/// The key that a request shows: the first header, or, if there is none, the first `code` of the
+/// query. An empty key is no key, and an empty header hides the query all the same (rows "key:
+/// twice, wrong first", "key: wrong in the header, right in the query"; an empty header before a
+/// query is not recorded).
+pub fn presented_key(request: &Request) -> Option<String> {
+    let key = match request.headers.get("x-functions-key") {
+        Some(value) => value.to_owned(),
+        None => form_urlencoded::parse(request.query.trim_start_matches('?').as_bytes())
+            .find(|(name, _)| name.eq_ignore_ascii_case("code"))?
+            .1
+            .into_owned(),
+    };
+    (!key.is_empty()).then_some(key)
 }
 
 /// 244 bits from the operating system's random source, in letters that need no escaping in a URL.

@@ -1,5 +1,13 @@
 //! A function app as it lies on the disk: host.json, `*/function.json`, local.settings.json.
 
+pub mod constraint;
+pub mod function;
+mod host_json;
+pub mod launch;
+mod misspelt;
+mod throttle;
+pub mod watch;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -11,11 +19,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    app::{
+        function::Function,
+        host_json::{HostJson, misspelt_in_host_json},
+        launch::{Launch, expand},
+        misspelt::misspelt,
+    },
     console::Console,
-    function::{self, Function},
-    host_json::{HostJson, misspelt_in_host_json},
-    misspelt::misspelt,
-    process::{Launch, expand},
 };
 
 /// What the host has to know of a function app. It is read as a whole and replaced as a whole.

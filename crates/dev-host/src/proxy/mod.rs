@@ -1,6 +1,8 @@
 //! How a request gets to the handler and its answer back: by the reverse proxy of the real host
 //! (`enableProxyingHttpRequest`), which uses .NET's HTTP client.
 
+pub mod outgoing;
+
 use std::{
     cell::Cell,
     io,
@@ -14,13 +16,14 @@ use tokio::{
 };
 
 use crate::{
-    answer::{Answer, reason},
-    http::{Framing, Reader, chunk, is_plain, write_all},
     limits::Limits,
-    outgoing::{Outgoing, is_of_one_connection},
-    process::ADDRESS,
-    request::{Body, Request},
-    worker::Gate,
+    proxy::outgoing::{Outgoing, is_of_one_connection},
+    wire::{
+        answer::{chunk, write_all},
+        message::{Answer, Framing, Request, is_plain, reason},
+        reader::{Body, Reader},
+    },
+    worker::gate::{ADDRESS, Gate},
 };
 
 /// How long to wait after each failure of a proxied request but the last, in milliseconds.

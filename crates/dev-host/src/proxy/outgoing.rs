@@ -4,7 +4,7 @@
 use routes::{METHODS, escape};
 use uuid::Uuid;
 
-use crate::{http::Headers, request::Request};
+use crate::wire::message::{Headers, Request};
 
 /// The version of the host that was recorded.
 pub const HOST_VERSION: &str = "4.1037.0.0";

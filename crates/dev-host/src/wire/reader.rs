@@ -1,12 +1,14 @@
-//! HTTP/1.1 as it is on the wire: heads and bodies, read piece by piece. The host does not use a
+//! HTTP/1.1 as it comes in: lines, headers and bodies, read piece by piece. The host does not use a
 //! library for it, for what the real one makes of odd bytes is what is to be equal.
 
 use std::io::{self, ErrorKind};
 
 use tokio::{
     io::AsyncReadExt as _,
-    net::{TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
+    net::{TcpStream, tcp::OwnedReadHalf},
 };
+
+use crate::wire::message::{Framing, Headers, Request, is_token};
 
 /// At most so much of a body is held at once.
 const PIECE: usize = 64 * 1024;
@@ -15,114 +17,8 @@ const PIECE: usize = 64 * 1024;
 const LONGEST_CHUNK_LINE: usize = 8 * 1024;
 const LONGEST_TRAILERS: usize = 32 * 1024;
 
-/// The headers in their order. Names are compared without regard to letter case.
-#[derive(Clone, Default)]
-pub struct Headers(Vec<(String, String)>);
-
-impl Headers {
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.iter()
-            .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
-
-    /// The first of that name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    pub fn add(&mut self, name: &str, value: impl Into<String>) {
-        self.0.push((name.to_owned(), value.into()));
-    }
-
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.remove(name);
-        self.add(name, value);
-    }
-
-    pub fn remove(&mut self, name: &str) {
-        self.0
-            .retain(|(found, _)| !found.eq_ignore_ascii_case(name));
-    }
-
-    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.0.retain(|(name, _)| keep(name));
-    }
-
-    /// If a list of words, such as `Connection`, has the word.
-    pub fn lists(&self, name: &str, word: &str) -> bool {
-        self.all(name)
-            .flat_map(|value| value.split(','))
-            .any(|found| found.trim().eq_ignore_ascii_case(word))
-    }
-
-    /// The lines of a head, without the empty one at its end.
-    pub fn lines(&self) -> String {
-        self.iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect()
-    }
-
-    /// If `Connection` has just one of the known options, the other words are dropped (row "header:
-    /// connection names a header"). With none or several of them it stays as it is.
-    pub fn simplify_connection(&mut self) {
-        let known = ["keep-alive", "close", "Upgrade"];
-        let mut options = known.iter().filter(|word| self.lists("connection", word));
-        if let (Some(option), None) = (options.next(), options.next()) {
-            self.set("Connection", *option);
-        }
-    }
-}
-
-/// Name and value in one line of a head. None if it is no header.
-fn header(line: &[u8]) -> Option<(&str, &[u8])> {
-    let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
-    let value = value[1..].trim_ascii();
-    let is_clean = is_token(name) && !value.contains(&b'\r') && !value.contains(&0);
-    std::str::from_utf8(name)
-        .ok()
-        .filter(|_| is_clean)
-        .map(|name| (name, value))
-}
-
-/// If Kestrel sends it as the value of a header: visible ASCII only (not recorded).
-pub fn is_plain(value: &str) -> bool {
-    value.chars().all(|c| c == '\t' || (' '..='~').contains(&c))
-}
-
-pub fn is_token(bytes: &[u8]) -> bool {
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !bytes.is_empty() && bytes.iter().all(is_token)
-}
-
-/// Where a body ends.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Framing {
-    /// After so many bytes more.
-    Length(u64),
-    /// With the empty chunk. Of the current chunk so many bytes are left.
-    Chunks { left: u64, is_first: bool },
-    /// With the connection.
-    UntilClosed,
-}
-
-impl Framing {
-    pub const NONE: Self = Self::Length(0);
-    pub const CHUNKS: Self = Self::Chunks {
-        left: 0,
-        is_first: true,
-    };
-}
+/// The longest body that a function gets (row "body: 104857600").
+pub const LONGEST_BODY: u64 = 104_857_600;
 
 /// What comes in on a connection.
 pub struct Reader {
@@ -298,20 +194,67 @@ fn chunk_size(line: &[u8]) -> io::Result<u64> {
         .ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
-/// Writes all. It takes the half by reference, so that the client can be watched meanwhile.
-pub async fn write_all(write: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match write.try_write(bytes) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => write.writable().await?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+/// Name and value in one line of a head. None if it is no header.
+fn header(line: &[u8]) -> Option<(&str, &[u8])> {
+    let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+    let value = value[1..].trim_ascii();
+    let is_clean = is_token(name) && !value.contains(&b'\r') && !value.contains(&0);
+    std::str::from_utf8(name)
+        .ok()
+        .filter(|_| is_clean)
+        .map(|name| (name, value))
 }
 
-/// A piece of a body between the lines of its chunk; the empty one is the last.
-pub fn chunk(piece: &[u8]) -> Vec<u8> {
-    let size = format!("{:X}\r\n", piece.len());
-    [size.as_bytes(), piece, b"\r\n"].concat()
+/// What is to come of a request's body.
+pub struct Body<'a> {
+    pub reader: &'a mut Reader,
+    pub framing: Framing,
+    /// The client waits for `100 Continue` before it sends the body.
+    is_awaited: bool,
+    is_begun: bool,
+    read: u64,
+}
+
+impl<'a> Body<'a> {
+    pub fn new(request: &Request, reader: &'a mut Reader) -> Self {
+        Self {
+            reader,
+            framing: request.framing,
+            is_awaited: request.headers.lists("expect", "100-continue"),
+            is_begun: false,
+            read: 0,
+        }
+    }
+
+    /// If some of it was read already, so that the request can't be sent again.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// The next piece, empty at the end.
+    pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
+        self.is_begun = true;
+        if std::mem::take(&mut self.is_awaited) && !self.reader.has_unread() {
+            let stream = self.reader.stream();
+            stream.try_write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let piece = self.reader.piece(&mut self.framing).await?;
+        self.read += piece.len() as u64;
+        if self.read > LONGEST_BODY {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        Ok(piece)
+    }
+
+    /// All that is left of the body.
+    pub async fn whole(&mut self) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        loop {
+            let piece = self.piece().await.ok()?;
+            if piece.is_empty() {
+                return Some(whole);
+            }
+            whole.extend(piece);
+        }
+    }
 }

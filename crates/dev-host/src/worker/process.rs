@@ -3,8 +3,6 @@
 use std::{
     collections::VecDeque,
     env, io,
-    net::Ipv4Addr,
-    path::PathBuf,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -18,13 +16,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::console::Console;
-
-/// Where the handler listens.
-pub const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
-/// Between two looks if the handler answers.
-pub const POLL: Duration = Duration::from_millis(25);
+use crate::{
+    app::launch::{Launch, expand},
+    console::Console,
+    worker::gate::{ADDRESS, POLL},
+};
 
 /// How many of the last lines on stderr become the text of the error.
 const LAST_LINES: usize = 3;
@@ -40,17 +36,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Leads the handler's process group and waits for the host to close its stdin, which happens
 /// however the host ends. Then it kills the group, itself included.
 const WATCHDOG: &str = "read -r _; kill -KILL 0";
-
-/// How to start the handler.
-#[derive(Clone)]
-pub struct Launch {
-    pub executable: PathBuf,
-    /// As host.json has them.
-    pub arguments: Vec<String>,
-    pub working_directory: PathBuf,
-    /// Added to the host's own environment.
-    pub environment: Vec<(String, String)>,
-}
 
 /// It is killed when this is dropped.
 pub struct Process {
@@ -138,20 +123,6 @@ impl Process {
             _ => String::new(),
         }
     }
-}
-
-/// Replaces each %NAME% by the value of a variable, or by nothing if it isn't set.
-pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
-    let mut expanded = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%')
-        && let Some((name, after)) = after.split_once('%')
-    {
-        expanded += before;
-        expanded += &variable(name).unwrap_or_default();
-        rest = after;
-    }
-    expanded + rest
 }
 
 /// Splits a command line as .NET does: at blanks outside of double quotes. A quote after a

@@ -7,12 +7,14 @@ use tokio::net::tcp::OwnedWriteHalf;
 use routes::Level;
 
 use crate::{
-    admin,
-    answer::{Answer, send, stream},
-    app::App,
-    function::Function,
-    host::Host,
-    request::{Body, LONGEST_BODY, Request},
+    app::{App, function::Function},
+    host::{Host, admin::admin},
+    wire::{
+        answer::{send, stream},
+        message::{Answer, Request},
+        reader::{Body, LONGEST_BODY},
+    },
+    worker::gate::Order,
 };
 
 const HOME_PAGE: &str =
@@ -48,14 +50,18 @@ pub async fn dispatch(
         Err(function) => function,
     };
     // When it is the call's turn, it is passed on.
-    let Some(place) = app.host_json.limits.place().await else {
+    let Some(permit) = app.host_json.throttle.permit().await else {
         return send(client, Some(request), complete(Answer::empty(429))).await;
     };
     let handler = &served.handler;
     let first_start = Cell::new(None);
     // A handler that takes too long is killed and started again.
-    let restart = || first_start.get().map(|start| handler.gate().restart(start));
-    let asked = place.in_time(handler.ask(request, body, &first_start));
+    let restart = || {
+        first_start
+            .get()
+            .map(|start| handler.gate().order(Order::Restart(start)))
+    };
+    let asked = permit.in_time(handler.ask(request, body, &first_start));
     let answered = asked.await.unwrap_or_else(|| {
         restart();
         None
@@ -80,7 +86,7 @@ pub async fn dispatch(
         handler.keep(download);
         Ok(stays_open)
     };
-    place.in_time(passed).await.unwrap_or_else(|| {
+    permit.in_time(passed).await.unwrap_or_else(|| {
         restart();
         Err(io::ErrorKind::TimedOut.into())
     })
@@ -93,7 +99,7 @@ async fn own_answer<'a>(
     request: &Request,
     body: &mut Body<'_>,
 ) -> Result<Answer, &'a Function> {
-    if let Some(answer) = admin::admin(host, app, request, body).await {
+    if let Some(answer) = admin(host, app, request, body).await {
         return Ok(answer);
     }
     let Some((function, _)) = app.find(&request.method, &request.path) else {

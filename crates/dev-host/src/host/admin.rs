@@ -8,14 +8,16 @@ use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::{
-    answer::Answer,
-    app::App,
-    auth::Grant,
-    function::Function,
-    host::Host,
-    keys::Scope,
-    outgoing::HOST_VERSION,
-    request::{Body, Request},
+    app::{App, function::Function},
+    host::{
+        Host,
+        keys::{Grant, Scope},
+    },
+    proxy::outgoing::HOST_VERSION,
+    wire::{
+        message::{Answer, Request},
+        reader::Body,
+    },
 };
 
 const MASTER: &str = "_master";

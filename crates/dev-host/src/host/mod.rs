@@ -1,5 +1,11 @@
 //! What all parts of the host share.
 
+pub mod admin;
+pub mod dispatch;
+mod greeting;
+pub mod keys;
+pub mod reload;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Instant,
@@ -9,12 +15,12 @@ use tokio::sync::watch;
 
 use crate::{
     app::App,
-    auth::{Grant, presented_key},
     console::Console,
-    keys::Keys,
+    host::keys::{Grant, Keys, presented_key},
     limits::Limits,
     proxy::Handler,
-    request::Request,
+    wire::message::Request,
+    worker::gate::Order,
 };
 
 pub struct Host {
@@ -62,7 +68,7 @@ impl Host {
     pub fn swap(&self, served: Served) {
         self.keys().add(&served.app.functions);
         let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        current.handler.gate().retire();
+        current.handler.gate().order(Order::Retire);
         *current = Arc::new(served);
     }
 

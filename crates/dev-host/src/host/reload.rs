@@ -5,13 +5,10 @@
 use std::{collections::BTreeSet, path::PathBuf, time::Instant};
 
 use crate::{
-    app::App,
-    cargo,
-    files::Watch,
-    function::Function,
+    app::{App, function::Function, watch::Watch},
     host::{Host, Served},
     proxy::Handler,
-    worker::{Worker, Workers},
+    worker::{Worker, Workers, build::build},
 };
 
 pub struct Reload {
@@ -55,7 +52,7 @@ impl Reload {
         let seconds = || begin.elapsed().as_secs_f32();
         let before = host.served();
         let app = App::read(&before.app.root, &host.console)?;
-        let built = cargo::build(&app, self.release, true).await?;
+        let built = build(&app, self.release, true).await?;
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");

@@ -6,9 +6,8 @@ use std::{collections::BTreeMap, env, path::Path, time::Duration};
 use routes::read_json;
 
 use crate::{
-    http::{is_plain, is_token},
-    limits::CallLimits,
-    misspelt::misspelt,
+    app::{misspelt::misspelt, throttle::Throttle},
+    wire::message::{is_plain, is_token},
 };
 
 pub struct HostJson {
@@ -20,7 +19,7 @@ pub struct HostJson {
     pub route_prefix: String,
     /// On every answer of the host.
     pub custom_headers: Vec<(String, String)>,
-    pub limits: CallLimits,
+    pub throttle: Throttle,
 }
 
 impl HostJson {
@@ -107,7 +106,7 @@ impl HostJson {
             working_directory: member("workingDirectory").unwrap_or_default().to_owned(),
             route_prefix: members.route_prefix()?,
             custom_headers,
-            limits: CallLimits::new(
+            throttle: Throttle::new(
                 timeout.flatten(),
                 count("extensions:http:maxOutstandingRequests")?,
                 count("extensions:http:maxConcurrentRequests")?,

@@ -8,51 +8,7 @@ use std::{
 
 use tokio::{net::tcp::OwnedWriteHalf, time::timeout};
 
-use crate::{
-    http::{Headers, chunk, write_all},
-    request::Request,
-};
-
-pub struct Answer {
-    pub status: u16,
-    pub reason: String,
-    pub headers: Headers,
-    pub body: Vec<u8>,
-    /// Close the connection, and tell the client by `Connection: close`.
-    pub closes: bool,
-}
-
-impl Answer {
-    pub fn empty(status: u16) -> Self {
-        Self {
-            status,
-            reason: reason(status).to_owned(),
-            headers: Headers::default(),
-            body: Vec::new(),
-            closes: false,
-        }
-    }
-
-    /// The connection is closed after it.
-    pub fn last(status: u16) -> Self {
-        Self {
-            closes: true,
-            ..Self::empty(status)
-        }
-    }
-
-    pub fn text(status: u16, kind: &str, text: impl Into<Vec<u8>>) -> Self {
-        let mut answer = Self::empty(status);
-        answer.headers.add("Content-Type", kind);
-        answer.body = text.into();
-        answer
-    }
-
-    /// With none of these statuses comes a body.
-    fn is_bodiless(&self) -> bool {
-        matches!(self.status, 101 | 204 | 205 | 304)
-    }
-}
+use crate::wire::message::{Answer, Request};
 
 /// Sends the answer to a request, or, for none, to what is not one. False if the connection is to be
 /// closed.
@@ -89,7 +45,7 @@ pub async fn stream(
 ) -> io::Result<bool> {
     let is_bodiless = answer.is_bodiless();
     let has_end = is_bodiless || answer.headers.has("content-length");
-    let in_chunks = !has_end && !request.is_old;
+    let in_chunks = !has_end && !request.is_http_1_0;
     if in_chunks {
         answer.headers.add("Transfer-Encoding", "chunked");
     }
@@ -120,7 +76,7 @@ fn head(request: Option<&Request>, answer: &mut Answer, ends_by_close: bool) -> 
     let closes = answer.closes || answer.headers.lists("connection", "close") || ends_by_close;
     if answer.closes {
         answer.headers.set("Connection", "close");
-    } else if !closes && request.is_some_and(|request| request.is_old) {
+    } else if !closes && request.is_some_and(|request| request.is_http_1_0) {
         answer.headers.set("Connection", "keep-alive");
     }
     if !answer.headers.has("date") {
@@ -138,22 +94,20 @@ fn head(request: Option<&Request>, answer: &mut Answer, ends_by_close: bool) -> 
     (head.into_bytes(), !closes)
 }
 
-/// What a status that the host itself gives is called.
-pub fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        408 => "Request Timeout",
-        414 => "URI Too Long",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        505 => "HTTP Version Not Supported",
-        _ => "Internal Server Error",
+/// Writes all. It takes the half by reference, so that the client can be watched meanwhile.
+pub async fn write_all(write: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write.writable().await?,
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
+}
+
+/// A piece of a body between the lines of its chunk; the empty one is the last.
+pub fn chunk(piece: &[u8]) -> Vec<u8> {
+    let size = format!("{:X}\r\n", piece.len());
+    [size.as_bytes(), piece, b"\r\n"].concat()
 }

@@ -3,7 +3,11 @@
 use regex::Regex;
 use routes::{Level, Template};
 
-use crate::{app::App, constraint::check, function::Function, host::Host, outgoing::encoded_path};
+use crate::{
+    app::{App, constraint::check, function::Function},
+    host::Host,
+    proxy::outgoing::encoded_path,
+};
 
 impl Host {
     /// Its methods and URL, and a command that calls it.
