@@ -2,7 +2,11 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
 
 use common::{Answer, KEY, TestApp, call, get, send};
 use test_support::client::Connection;
@@ -130,4 +134,17 @@ fn a_request_without_activity_ends() {
         let answer = get(host.port(), "/api/Echo", order);
         assert_eq!((answer.status, answer.body.as_str()), (status, body));
     }
+}
+
+/// Measured: "the client shuts its sending side after the request".
+#[test]
+fn a_client_that_shuts_its_sending_side_is_let_go() {
+    let app = TestApp::new();
+    let host = app.start();
+    let mut client = TcpStream::connect(("127.0.0.1", host.port())).unwrap();
+    let headers = format!("host: test\r\n{KEY}x-do: until never\r\n");
+    let request = format!("GET /api/Echo HTTP/1.1\r\n{headers}\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }

@@ -88,6 +88,10 @@ fn arguments_are_joined_and_split_again() {
     assert_eq!(value("arguments"), expected);
     drop(host);
 
+    // A quote after a backslash is a letter like any other (.NET's own rule, not recorded).
+    app.describe(json!({"arguments": [r#"a\"b c\" "d e""#]}));
+    assert_eq!(variable(app.start().port(), "arguments"), r#"a"b|c"|d e"#);
+
     app.describe(json!({"defaultWorkerPath": "w x.py"}));
     assert_eq!(variable(app.start().port(), "arguments"), "w x.py");
 }

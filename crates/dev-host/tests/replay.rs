@@ -337,7 +337,8 @@ fn messages(text: &str, is_head: bool) -> Option<Vec<(String, String)>> {
 
 /// What the client got, in a form to compare.
 fn received(text: &str) -> Vec<String> {
-    let is_head = text.contains("\r\nContent-Length: ") && text.ends_with("\r\n\r\n");
+    let lower = text.to_ascii_lowercase();
+    let is_head = lower.contains("\r\ncontent-length: ") && lower.ends_with("\r\n\r\n");
     let Some(messages) = messages(text, is_head) else {
         // It was cut off.
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
