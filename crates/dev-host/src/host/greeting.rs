@@ -1,6 +1,5 @@
 //! How to call a function, for the person at the keyboard.
 
-use regex::Regex;
 use routes::{Level, Template};
 
 use crate::{
@@ -62,58 +61,56 @@ impl Host {
 
 /// A path that fits a route.
 fn example(route: &str) -> Option<String> {
-    // In a parameter a brace is doubled.
-    let parameter = r"\{(?:[^{}]|\{\{|\}\})*\}";
-    let segment = Regex::new(&format!("(?:{parameter}|[^/{{}}])+")).ok()?;
-    let piece = Regex::new(&format!("{parameter}|[^{{}}]+")).ok()?;
-    let segments = segment.find_iter(route).map(|segment| {
-        let pieces = piece.find_iter(segment.as_str());
-        fitting(segment.as_str(), pieces.map(|piece| piece.as_str()))
+    let mut depth = 0;
+    let segments = route.split(|character| {
+        depth += depth_change(character);
+        depth == 0 && character == '/'
     });
-    Some(segments.collect::<Option<Vec<String>>>()?.join("/"))
+    Some(segments.map(fitting).collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+fn depth_change(character: char) -> i32 {
+    i32::from(character == '{') - i32::from(character == '}')
 }
 
 /// A text that fits what stands between two slashes.
-fn fitting<'a>(segment: &str, pieces: impl Iterator<Item = &'a str>) -> Option<String> {
+fn fitting(segment: &str) -> Option<String> {
     let template = Template::parse(segment).ok()?;
-    let mut texts = vec![String::new()];
-    for values in pieces.map(values) {
-        let append = |text: String| values.iter().map(move |value| text.clone() + value);
-        texts = texts.into_iter().flat_map(append).collect();
-    }
+    let mut depth = 0;
+    let pieces = segment.split_inclusive(|character| {
+        depth += depth_change(character);
+        depth == 0 && character == '}'
+    });
+    let texts = pieces
+        .map(values)
+        .fold(vec![String::new()], |texts, values| {
+            let append = |text: String| values.iter().map(move |value| text.clone() + value);
+            texts.into_iter().flat_map(append).collect()
+        });
     texts.into_iter().find(|text| {
         let fits = |constraint: &_, text: &_| check(constraint).is_ok_and(|fits| fits(text));
         template.parameters(text, fits).is_some()
     })
 }
 
-/// What may stand for a literal or a parameter: its name, or whatever one of the constraints may ask
-/// for.
+/// What may stand for a piece of a route, a literal with a parameter at its end: in the parameter's
+/// place its name, or whatever one of the constraints may ask for.
 fn values(piece: &str) -> Vec<String> {
-    let Some(parameter) = piece.strip_prefix('{') else {
+    let Some((literal, parameter)) = piece.split_once('{') else {
         return vec![piece.to_owned()];
     };
     let parameter = parameter.trim_start_matches('*');
-    let name = parameter
-        .split([':', '=', '?', '}'])
-        .next()
-        .unwrap_or_default();
+    let name = parameter.split([':', '=', '?', '}']).next();
     let numbers = parameter.split(|c: char| !c.is_ascii_digit() && c != '-');
     let numbers: Vec<&str> = numbers.filter(|number| !number.is_empty()).collect();
     let lengths = numbers.iter().filter_map(|number| number.parse().ok());
     let lengths = lengths.filter(|length| *length < 100).chain(1..=4);
-    let usual = [
-        name,
-        "1",
-        "a",
-        "true",
-        "2026-01-31",
-        "00000000000000000000000000000000",
-    ];
-    let texts = usual.iter().chain(&numbers).map(|text| (*text).to_owned());
-    texts
-        .chain(lengths.flat_map(|length| ["1".repeat(length), "a".repeat(length)]))
-        .collect()
+    let repeated = lengths.flat_map(|length| ["1".repeat(length), "a".repeat(length)]);
+    let guid = "0".repeat(32);
+    let usual = ["true", "2026-01-31", &guid].into_iter();
+    let texts = name.into_iter().chain(usual).chain(numbers.iter().copied());
+    let texts = texts.map(str::to_owned).chain(repeated);
+    texts.map(|text| literal.to_owned() + &text).collect()
 }
 
 /// A word that a shell takes as it is.
