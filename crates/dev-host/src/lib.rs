@@ -1,21 +1,12 @@
 //! A small Functions host for development: it starts a custom handler as the Azure Functions host
-//! does, checks the access keys and passes requests on. One rule of the real host per module:
+//! does, checks the access keys and passes requests on. Each room uses only those below it:
 //!
-//! - `app`, of `host_json` and `function`: what the app's files say;
-//! - `constraint`: which texts a parameter of a route takes;
+//! - `server`: connections, and the host's end;
+//! - `host`: which function a call is for, and which key opens it;
+//! - `proxy`: how a call is passed on;
 //! - `worker`: the handler's process;
-//! - `files`, `cargo`, `reload`: a change of a file is built and served;
-//! - `limits`: how many calls at once, and for how long;
-//! - `auth` and `keys`: which key opens what;
-//! - `http`, `request`, `answer`, `server`: HTTP as the real host's server speaks it;
-//! - `host`: what all calls share;
-//! - `dispatch`: what becomes of a request;
-//! - `forward`: how it is passed on;
-//! - `admin`: what the host itself answers;
-//! - `console`: which line gets which level.
-//!
-//! No two modules use each other. A call goes through `server` and `dispatch` to `admin` or `forward`,
-//! which use what they share (`host`, `request`, `answer`); `worker` and `http` are at the bottom.
+//! - `app`: the app as it lies on the disk;
+//! - `wire`: HTTP as the real host's server speaks it.
 //!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
