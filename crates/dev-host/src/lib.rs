@@ -24,25 +24,25 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, Mutex, RwLock, mpsc},
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::{runtime, sync::watch, task::LocalSet};
+use tokio::{runtime, task::LocalSet};
 
 use crate::{
     app::{App, watch::Watch},
-    host::{Host, Served, keys::Keys, reload::Reload},
+    host::{Host, Served, keys::Access, reload::Reload},
     proxy::Handler,
+    server::run,
     wire::request::decoded_path,
-    worker::{
-        Worker,
-        build::{build, is_package},
-        gate::Gate,
-    },
+    worker::{Worker, build::first_build, gate::Gate},
 };
 pub use crate::{console::Console, limits::Limits};
+
+/// What a path has in the places of a route's parameters; none where an optional one is left out.
+pub type Parameters = BTreeMap<String, Option<String>>;
 
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
@@ -99,7 +99,6 @@ impl Default for Options {
 pub struct Running {
     port: u16,
     host: Arc<Host>,
-    stop: watch::Sender<bool>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
@@ -111,7 +110,8 @@ pub struct Running {
 /// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
 /// answer.
 pub fn start(options: Options) -> Result<Running, String> {
-    let mut app = App::read(&options.app_root, &options.console)?;
+    let console = options.console;
+    let mut app = App::read(&options.app_root, &console)?;
     let address = SocketAddr::new(options.address, options.port);
     let listener = TcpListener::bind(address).map_err(|error| {
         format!(
@@ -119,28 +119,26 @@ pub fn start(options: Options) -> Result<Running, String> {
              `cargo start -- --port 0` takes any free one"
         )
     })?;
-    if !options.address.is_loopback() {
-        let warn = |why| {
-            options.console.warning(&format!(
-                "whoever reaches {} can call each function: {why}",
-                options.address
-            ));
-        };
-        if !options.auth {
-            warn("no key is checked (--no-auth)");
-        } else if options.function_key.as_deref() == Some(WALKTHROUGH_KEY) {
-            warn("their key is the walkthrough's, which is public: give another one with --key");
+    let local = listener.local_addr();
+    let address = local.map_err(|error| format!("{address} has no port: {error}"))?;
+    let key = options.function_key.as_deref();
+    let why = match options.auth {
+        false => Some("no key is checked (--no-auth)"),
+        true if key == Some(WALKTHROUGH_KEY) => {
+            Some("their key is the walkthrough's, which is public: give another one with --key")
         }
+        true => None,
+    };
+    if let Some(why) = why.filter(|_| !options.address.is_loopback()) {
+        let whoever = format!("whoever reaches {}", options.address);
+        console.warning(&format!("{whoever} can call each function: {why}"));
     }
-    let address = listener
-        .local_addr()
-        .map_err(|error| format!("{address} has no port: {error}"))?;
 
     let host_name = format!("localhost:{}", address.port());
     let mut limits = options.limits;
     let mut reload = None;
     let (worker, gate) = if let Some(port) = options.attach {
-        options.console.host(&format!(
+        console.host(&format!(
             "calls wait for the handler that you start with FUNCTIONS_CUSTOMHANDLER_PORT={port}"
         ));
         // Who stands at a breakpoint takes his time.
@@ -148,9 +146,6 @@ pub fn start(options: Options) -> Result<Running, String> {
         app.host_json.throttle.timeout = None;
         (None, Gate::attached(port))
     } else {
-        if is_package(&app.root) {
-            options.console.host("building the handler");
-        }
         // Before the build, so that nothing that is saved meanwhile is missed.
         if options.watch {
             reload = Some(Reload {
@@ -159,60 +154,36 @@ pub fn start(options: Options) -> Result<Running, String> {
                 host_name: host_name.clone(),
             });
         }
-        let built = block_on(build(&app, options.release, false))??;
+        let built = block_on(first_build(&app, options.release, &console))??;
         let launch = app.launch(built.executable, &host_name);
-        let console = options.console.clone();
-        let (worker, gate) = Worker::new(launch, console, limits)?;
+        let (worker, gate) = Worker::new(launch, console.clone(), limits)?;
         (Some(worker), gate)
     };
-    let host = Arc::new(Host {
-        keys: Mutex::new(Keys::new(
-            &app.functions,
-            options.master_key,
-            options.function_key,
-        )),
-        served: RwLock::new(Arc::new(Served {
-            app,
-            handler: Handler::new(gate, limits),
-        })),
-        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
-        auth: options.auth,
-        console: options.console,
+    let handler = Handler::new(gate, limits);
+    let host = Arc::new(Host::new(
+        Served { app, handler },
+        Access::new(!options.auth, options.master_key, options.function_key),
+        format!("http://{address}").replace("127.0.0.1", "localhost"),
+        console,
         limits,
-        start: Instant::now(),
-        stopping: watch::channel(false).0,
-    });
-    let (stop, stopped) = watch::channel(false);
+    ));
     let (ready, is_ready) = mpsc::channel();
-    let serving = Arc::clone(&host);
-    let stop_on_signals = options.stop_on_signals;
-    let thread = thread::Builder::new()
-        .name("dev-host".to_owned())
-        .spawn(move || {
-            block_on(server::run(
-                serving,
-                worker,
-                reload,
-                listener,
-                stopped,
-                stop_on_signals,
-                ready,
-            ))?
-        })
-        .map_err(|error| format!("no thread for the host: {error}"))?;
-
+    let (serving, on_signals) = (Arc::clone(&host), options.stop_on_signals);
+    let serve = move || block_on(run(serving, worker, reload, listener, on_signals, ready))?;
+    let thread = thread::Builder::new().name("dev-host".to_owned());
+    let thread = thread.spawn(serve);
+    let thread = thread.map_err(|error| format!("no thread for the host: {error}"))?;
     let running = Running {
         port: address.port(),
         host,
-        stop,
         thread: Some(thread),
     };
-    if is_ready.recv().is_ok() {
-        Ok(running)
-    } else {
-        running.wait().and(Err(
-            "the host was stopped before the handler answered".to_owned()
-        ))
+    match is_ready.recv() {
+        Ok(()) => Ok(running),
+        Err(_) => Err(running
+            .wait()
+            .err()
+            .unwrap_or_else(|| "the host was stopped before the handler answered".to_owned())),
     }
 }
 
@@ -227,45 +198,26 @@ impl Running {
     }
 
     pub fn master_key(&self) -> String {
-        self.host.master_key()
+        self.host.access.keys().master.clone()
     }
 
     /// The key `default` of a function, unless there is no such function or it has lost that key.
     pub fn function_key(&self, function: &str) -> Option<String> {
-        self.host.function_key(function)
+        self.host.access.keys().default_of(function)
     }
 
     /// The function that a call is for, and the parameters of its route.
-    pub fn route(
-        &self,
-        method: &str,
-        path: &str,
-    ) -> Option<(String, BTreeMap<String, Option<String>>)> {
+    pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
         let served = self.host.served();
         let (function, parameters) = served.app.find(method, &decoded_path(path)?)?;
         let owned = |(name, value): (&str, _)| (name.to_owned(), value);
-        Some((
-            function.name.clone(),
-            parameters.into_iter().map(owned).collect(),
-        ))
+        let parameters = parameters.into_iter().map(owned).collect();
+        Some((function.name.clone(), parameters))
     }
 
     /// What to call and with which key, for the person at the keyboard.
     pub fn greeting(&self) -> String {
-        let served = self.host.served();
-        let (app, functions) = (&served.app, &served.app.functions);
-        let calls: String = functions
-            .iter()
-            .map(|function| self.host.how_to_call(app, function) + "\n")
-            .collect();
-        let keys = match self.host.auth {
-            true => format!(
-                "Master key, for every function and the Key Management API: {}\n",
-                self.master_key()
-            ),
-            false => "No key is checked.\n".to_owned(),
-        };
-        calls + &keys
+        self.host.greeting()
     }
 
     /// Waits until the host ends by itself or is asked to by a signal.
@@ -283,7 +235,7 @@ impl Running {
     ///
     /// One line: the host had already ended, and why.
     pub fn stop(mut self) -> Result<(), String> {
-        self.stop.send_replace(true);
+        self.host.stopping.send_replace(true);
         self.join()
     }
 
@@ -298,7 +250,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.host.stopping.send_replace(true);
         let _ = self.join();
     }
 }

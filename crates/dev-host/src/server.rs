@@ -47,7 +47,6 @@ pub async fn run(
     worker: Option<Worker>,
     reload: Option<Reload>,
     listener: TcpListener,
-    stopped: watch::Receiver<bool>,
     stop_on_signals: bool,
     ready: Sender<()>,
 ) -> Result<(), String> {
@@ -88,7 +87,7 @@ pub async fn run(
     let outcome = tokio::select! {
         // In this order, so that a signal is awaited before there is a handler to end.
         biased;
-        asked = asked(stopped, stop_on_signals) => asked,
+        asked = asked(host.stopping.subscribe(), stop_on_signals) => asked,
         Some(problem) = problems.recv() => Err(problem),
         problem = reload => Err(problem),
         never = ready => never,
@@ -104,24 +103,21 @@ pub async fn run(
 }
 
 /// Ends when the host is to stop.
-async fn asked(mut stopped: watch::Receiver<bool>, on_signals: bool) -> Result<(), String> {
-    let signals = async {
-        if !on_signals {
-            return pending().await;
-        }
-        let no_signal = |error| format!("no signal can be awaited: {error}");
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    };
-    tokio::select! {
-        _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
-        signalled = signals => signalled,
+async fn asked(mut stopping: watch::Receiver<bool>, on_signals: bool) -> Result<(), String> {
+    let to_stop = stopping.wait_for(|stopping| *stopping);
+    if !on_signals {
+        let _ = to_stop.await;
+        return Ok(());
     }
+    let no_signal = |error| format!("no signal can be awaited: {error}");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
+    tokio::select! {
+        _ = to_stop => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 /// Answers the requests of one connection.

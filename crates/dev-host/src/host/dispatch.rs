@@ -99,7 +99,7 @@ async fn own_answer<'a>(
     request: &Request,
     body: &mut Body<'_>,
 ) -> Result<Answer, &'a Function> {
-    if let Some(answer) = admin(host, app, request, body).await {
+    if let Some(answer) = admin(&host.access, app, host.start.elapsed(), request, body).await {
         return Ok(answer);
     }
     let Some((function, _)) = app.find(&request.method, &request.path) else {
@@ -109,7 +109,7 @@ async fn own_answer<'a>(
             _ => Answer::empty(404),
         });
     };
-    let grant = host.grant(request, Some(&function.name));
+    let grant = host.access.grant(request, Some(&function.name));
     if !grant.satisfies(function.level) {
         return Ok(Answer::empty(401));
     }

@@ -9,6 +9,24 @@ use crate::{
 };
 
 impl Host {
+    /// All functions, and the keys.
+    pub fn greeting(&self) -> String {
+        let served = self.served();
+        let mut lines = String::new();
+        for function in &served.app.functions {
+            lines += &self.how_to_call(&served.app, function);
+            lines.push('\n');
+        }
+        lines += &match self.access.is_open {
+            true => "No key is checked.\n".to_owned(),
+            false => format!(
+                "Master key, for every function and the Key Management API: {}\n",
+                self.access.keys().master
+            ),
+        };
+        lines
+    }
+
     /// Its methods and URL, and a command that calls it.
     pub fn how_to_call(&self, app: &App, function: &Function) -> String {
         let (name, methods) = (&function.name, &function.methods);
@@ -33,12 +51,13 @@ impl Host {
             "HEAD" => " --head".to_owned(),
             method => format!(" -X {method}"),
         };
+        let mut keys = self.access.keys();
         let key = match function.level {
-            _ if !self.auth => None,
-            _ if function.disabled => Some(self.master_key()),
+            _ if self.access.is_open => None,
+            _ if function.disabled => Some(keys.master.clone()),
             Level::Anonymous => None,
-            Level::Function => self.function_key(name),
-            Level::Admin => Some(self.master_key()),
+            Level::Function => keys.default_of(name),
+            Level::Admin => Some(keys.master.clone()),
         };
         let header = match key {
             Some(key) => format!(" -H {}", quoted(&format!("x-functions-key: {key}"))),

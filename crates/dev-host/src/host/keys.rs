@@ -1,6 +1,9 @@
 //! The access keys, and what they entitle to. They live in memory and end with the host.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use routes::Level;
 use uuid::Uuid;
@@ -57,6 +60,12 @@ impl Scope {
     }
 }
 
+/// The keys, and whether any is asked for.
+pub struct Access {
+    pub is_open: bool,
+    keys: Mutex<Keys>,
+}
+
 pub struct Keys {
     pub master: String,
     /// Host-wide keys that open each function.
@@ -66,19 +75,45 @@ pub struct Keys {
     default: Option<String>,
 }
 
-impl Keys {
+impl Access {
     /// The keys with which a host starts (`SecretManager`); what isn't given is generated.
-    pub fn new(functions: &[Function], master: Option<String>, function: Option<String>) -> Self {
-        let mut keys = Self {
+    pub fn new(is_open: bool, master: Option<String>, function: Option<String>) -> Self {
+        let keys = Mutex::new(Keys {
             master: master.unwrap_or_else(generate),
             host: Scope::with_default(None),
             functions: HashMap::new(),
             default: function,
-        };
-        keys.add(functions);
-        keys
+        });
+        Self { is_open, keys }
     }
 
+    pub fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the key of a request entitles to in a call of the function or, without one, in a call
+    /// of the host itself.
+    pub fn grant(&self, request: &Request, function: Option<&str>) -> Grant {
+        if self.is_open {
+            return Grant::Master;
+        }
+        let Some(key) = presented_key(request) else {
+            return Grant::Nothing;
+        };
+        let mut keys = self.keys();
+        let of_function = function.and_then(|name| keys.scope(Some(name)));
+        let is_of_function = of_function.is_some_and(|scope| scope.holds(&key));
+        if keys.master == key {
+            Grant::Master
+        } else if is_of_function || keys.host.holds(&key) {
+            Grant::Function
+        } else {
+            Grant::Nothing
+        }
+    }
+}
+
+impl Keys {
     /// Gives a key to each function that has none yet.
     pub fn add(&mut self, functions: &[Function]) {
         for function in functions {
@@ -96,21 +131,9 @@ impl Keys {
         }
     }
 
-    /// What a key entitles to in a call of `function`, or, for none, in an admin call.
-    pub fn grant(&self, key: Option<&str>, function: Option<&str>) -> Grant {
-        let Some(key) = key else {
-            return Grant::Nothing;
-        };
-        let of_function = function
-            .and_then(|name| self.functions.get(&name.to_lowercase()))
-            .is_some_and(|scope| scope.holds(key));
-        if self.master == key {
-            Grant::Master
-        } else if of_function || self.host.holds(key) {
-            Grant::Function
-        } else {
-            Grant::Nothing
-        }
+    /// The key `default` of a function, unless there is no such function or it has lost that key.
+    pub fn default_of(&mut self, function: &str) -> Option<String> {
+        Some(self.scope(Some(function))?.get(DEFAULT)?.value.clone())
     }
 }
 
@@ -136,7 +159,7 @@ impl Grant {
 /// query. An empty key is no key, and an empty header hides the query all the same (rows "key:
 /// twice, wrong first", "key: wrong in the header, right in the query"; an empty header before a
 /// query is not recorded).
-pub fn presented_key(request: &Request) -> Option<String> {
+fn presented_key(request: &Request) -> Option<String> {
     let key = match request.headers.get("x-functions-key") {
         Some(value) => value.to_owned(),
         None => form_urlencoded::parse(request.query.trim_start_matches('?').as_bytes())

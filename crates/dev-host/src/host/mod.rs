@@ -1,4 +1,4 @@
-//! What all parts of the host share.
+//! What the host decides: which function a call is for, which key opens it, what it answers itself.
 
 pub mod admin;
 pub mod dispatch;
@@ -7,33 +7,26 @@ pub mod keys;
 pub mod reload;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Instant,
 };
 
 use tokio::sync::watch;
 
 use crate::{
-    app::App,
-    console::Console,
-    host::keys::{Grant, Keys, presented_key},
-    limits::Limits,
-    proxy::Handler,
-    wire::message::Request,
+    app::App, console::Console, host::keys::Access, limits::Limits, proxy::Handler,
     worker::gate::Order,
 };
 
 pub struct Host {
-    /// Each call takes it once.
-    pub served: RwLock<Arc<Served>>,
+    served: RwLock<Arc<Served>>,
+    pub access: Access,
     /// Without a slash at its end.
     pub url: String,
-    pub auth: bool,
-    pub keys: Mutex<Keys>,
     pub console: Console,
     pub limits: Limits,
     pub start: Instant,
-    /// Becomes true when the host stops. Each connection listens.
+    /// Becomes true when the host is to stop.
     pub stopping: watch::Sender<bool>,
 }
 
@@ -45,41 +38,35 @@ pub struct Served {
 }
 
 impl Host {
-    pub fn keys(&self) -> MutexGuard<'_, Keys> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn new(
+        served: Served,
+        access: Access,
+        url: String,
+        console: Console,
+        limits: Limits,
+    ) -> Self {
+        access.keys().add(&served.app.functions);
+        Self {
+            served: RwLock::new(Arc::new(served)),
+            access,
+            url,
+            console,
+            limits,
+            start: Instant::now(),
+            stopping: watch::channel(false).0,
+        }
     }
 
-    pub fn master_key(&self) -> String {
-        self.keys().master.clone()
-    }
-
-    /// The key `default` of a function, unless there is no such function or it has lost that key.
-    pub fn function_key(&self, function: &str) -> Option<String> {
-        let mut keys = self.keys();
-        let key = keys.scope(Some(function))?.get("default")?;
-        Some(key.value.clone())
-    }
-
+    /// To be taken once for each call.
     pub fn served(&self) -> Arc<Served> {
         Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on calls go to another handler. Those that run end at the old one.
     pub fn swap(&self, served: Served) {
-        self.keys().add(&served.app.functions);
+        self.access.keys().add(&served.app.functions);
         let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
         current.handler.gate().order(Order::Retire);
         *current = Arc::new(served);
-    }
-
-    /// What the key of a request entitles to in a call of the function or, without one, in a call
-    /// of the host itself.
-    pub fn grant(&self, request: &Request, function: Option<&str>) -> Grant {
-        if self.auth {
-            let key = presented_key(request);
-            self.keys().grant(key.as_deref(), function)
-        } else {
-            Grant::Master
-        }
     }
 }

@@ -1,21 +1,24 @@
 //! Builds the handler of an app that is a Rust package.
 
-use std::{
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{env, ffi::OsString, path::PathBuf, process::Stdio};
 
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::app::App;
+use crate::{app::App, console::Console};
 
 pub struct Built {
     pub executable: PathBuf,
     /// False if Cargo found it up to date, or if there was nothing to build.
     pub is_new: bool,
+}
+
+/// As `build`, and says so.
+pub async fn first_build(app: &App, is_release: bool, console: &Console) -> Result<Built, String> {
+    if is_package(app) {
+        console.host("building the handler");
+    }
+    build(app, is_release, false).await
 }
 
 /// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr, and,
@@ -26,7 +29,7 @@ pub struct Built {
 /// One line: Cargo isn't there or can't build it.
 pub async fn build(app: &App, is_release: bool, is_quiet: bool) -> Result<Built, String> {
     let executable = app.executable();
-    if !is_package(&app.root) {
+    if !is_package(app) {
         return Ok(Built {
             executable,
             is_new: false,
@@ -78,8 +81,8 @@ pub async fn build(app: &App, is_release: bool, is_quiet: bool) -> Result<Built,
         .ok_or_else(|| format!("`cargo build` has not said where it put {name}"))
 }
 
-pub fn is_package(root: &Path) -> bool {
-    root.join("Cargo.toml").is_file()
+fn is_package(app: &App) -> bool {
+    app.root.join("Cargo.toml").is_file()
 }
 
 /// One of the messages that Cargo prints.
