@@ -37,7 +37,7 @@ use crate::{
     proxy::Handler,
     server::run,
     wire::request::decoded_path,
-    worker::{Worker, build::first_build, gate::Gate},
+    worker::{Worker, build::build, gate::Gate},
 };
 pub use crate::{console::Console, limits::Limits};
 
@@ -154,7 +154,7 @@ pub fn start(options: Options) -> Result<Running, String> {
                 host_name: host_name.clone(),
             });
         }
-        let built = block_on(first_build(&app, options.release, &console))??;
+        let built = block_on(build(&app, options.release, Some(&console)))??;
         let launch = app.launch(built.executable, &host_name);
         let (worker, gate) = Worker::new(launch, console.clone(), limits)?;
         (Some(worker), gate)

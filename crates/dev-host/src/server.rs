@@ -70,7 +70,7 @@ pub async fn run(
         }
     };
     let ready = async {
-        if host.served().handler.gate().start().await.is_some() {
+        if host.served().handler.gate.start().await.is_some() {
             let _ = ready.send(());
         }
         loop {

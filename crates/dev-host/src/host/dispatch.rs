@@ -1,20 +1,19 @@
 //! From a request to its answer: which part of the host it is for, and if its key opens that.
 
-use std::{cell::Cell, io, time::Instant};
-
-use tokio::net::tcp::OwnedWriteHalf;
+use std::{io, time::Instant};
 
 use routes::Level;
+use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::{
     app::{App, function::Function},
     host::{Host, admin::admin},
+    proxy::Call,
     wire::{
         answer::{send, stream},
         message::{Answer, Request},
         reader::{Body, LONGEST_BODY},
     },
-    worker::gate::Order,
 };
 
 const HOME_PAGE: &str =
@@ -53,19 +52,12 @@ pub async fn dispatch(
     let Some(permit) = app.host_json.throttle.permit().await else {
         return send(client, Some(request), complete(Answer::empty(429))).await;
     };
-    let handler = &served.handler;
-    let first_start = Cell::new(None);
-    // A handler that takes too long is killed and started again.
-    let restart = || {
-        first_start
-            .get()
-            .map(|start| handler.gate().order(Order::Restart(start)))
-    };
-    let asked = permit.in_time(handler.ask(request, body, &first_start));
-    let answered = asked.await.unwrap_or_else(|| {
-        restart();
-        None
-    });
+    let mut call = Call::new(&served.handler, request);
+    let answered = permit.in_time(call.ask(body)).await;
+    if answered.is_none() {
+        call.restart_handler();
+    }
+    let answered = answered.flatten();
     let (answer, download) = answered.unwrap_or_else(|| (Answer::empty(500), None));
     if answer.status == 404 {
         function.hint.call_once(|| hint(host, function));
@@ -83,11 +75,11 @@ pub async fn dispatch(
         let inactivity = host.limits.inactivity;
         let pieces = async || download.piece().await;
         let stays_open = stream(client, request, answer, inactivity, pieces).await?;
-        handler.keep(download);
+        served.handler.keep(download);
         Ok(stays_open)
     };
     permit.in_time(passed).await.unwrap_or_else(|| {
-        restart();
+        call.restart_handler();
         Err(io::ErrorKind::TimedOut.into())
     })
 }

@@ -66,7 +66,7 @@ impl Host {
     pub fn swap(&self, served: Served) {
         self.access.keys().add(&served.app.functions);
         let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        current.handler.gate().order(Order::Retire);
+        current.handler.gate.order(Order::Retire);
         *current = Arc::new(served);
     }
 }

@@ -52,7 +52,7 @@ impl Reload {
         let seconds = || begin.elapsed().as_secs_f32();
         let before = host.served();
         let app = App::read(&before.app.root, &host.console)?;
-        let built = build(&app, self.release, true).await?;
+        let built = build(&app, self.release, None).await?;
         let build = seconds();
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
