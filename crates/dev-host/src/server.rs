@@ -73,6 +73,9 @@ pub async fn run(
         if host.served().handler.gate.start().await.is_some() {
             let _ = ready.send(());
         }
+        pending().await
+    };
+    let close_idle = async {
         loop {
             sleep(host.limits.idle / 4).await;
             host.served().handler.close_idle();
@@ -91,6 +94,7 @@ pub async fn run(
         Some(problem) = problems.recv() => Err(problem),
         problem = reload => Err(problem),
         never = ready => never,
+        never = close_idle => never,
         never = accept => never,
     };
     host.console

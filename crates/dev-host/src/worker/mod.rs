@@ -7,6 +7,7 @@ pub mod gate;
 mod process;
 
 use std::{
+    cell::Cell,
     future::pending,
     io::{self, ErrorKind},
     mem,
@@ -140,38 +141,37 @@ impl Worker {
         problems: mpsc::UnboundedSender<String>,
     ) {
         let mut orders = mem::replace(&mut self.orders, mpsc::unbounded_channel().1);
-        let answers = self.answers.clone();
-        let mut is_retired = false;
-        let too_late = sleep(Duration::MAX);
-        tokio::pin!(too_late);
+        let (answers, limit) = (self.answers.clone(), self.limits.swap);
+        // By when a retired handler has to end.
+        let last_moment = Cell::new(None);
         loop {
             let order = async {
                 loop {
-                    match orders.recv().await {
+                    let order = match last_moment.get() {
+                        None => orders.recv().await,
+                        Some(moment) => timeout_at(moment, orders.recv()).await.ok().flatten(),
+                    };
+                    match order {
                         Some(Order::Restart(start)) if *answers.borrow() != Some(start) => {}
+                        Some(Order::Retire) => last_moment.set(Some(Instant::now() + limit)),
                         order => return order,
                     }
                 }
             };
             let order = tokio::select! {
                 problem = self.live() => {
-                    if !is_retired {
+                    if last_moment.get().is_none() {
                         let _ = problems.send(problem);
                     }
                     return;
                 }
                 order = order => order,
-                () = &mut too_late => None,
                 _ = host_ends.wait_for(|ends| *ends) => None,
             };
-            match order {
-                Some(Order::Restart(_)) => drop(self.stop().await),
-                Some(Order::Retire) => {
-                    is_retired = true;
-                    too_late.as_mut().reset(Instant::now() + self.limits.swap);
-                }
-                // No call holds the gate any more.
-                None => return drop(self.stop().await),
+            self.stop().await;
+            // No call holds the gate any more, or none may.
+            if order.is_none() {
+                return;
             }
         }
     }
