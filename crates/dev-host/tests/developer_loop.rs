@@ -81,6 +81,14 @@ fn edited_broken_mended_and_no_call_fails() {
     says("serving the new handler");
     assert_eq!(get("/api/welcome/Ada"), "Ahoy, Ada!");
 
+    // A mistake that the handler finds at its start: a call could be for both functions.
+    copy.write("Greeting/function.json", &function_json("{name}"));
+    says("the new handler exited with 1 before it answered GET /; its last lines on stderr: ");
+    assert_eq!(get("/api/welcome/Ada"), "Ahoy, Ada!");
+    assert_eq!(get("/api/RandomNumber"), r#"{"value":2}"#);
+    copy.write("Greeting/function.json", &function_json("welcome/{name}"));
+    says("serving the new handler");
+
     copy.edit("host.json", r#""version": "2.0","#, "");
     says("version has to be \"2.0\"; the app is served as it was");
     let headers = r#"{ "http": { "customHeaders": { "X-Mark": "new" } } }"#;

@@ -1,5 +1,13 @@
 //! A function app as it lies on the disk: host.json, `*/function.json`, local.settings.json.
 
+pub mod constraint;
+pub mod function;
+mod host_json;
+pub mod launch;
+mod misspelt;
+mod throttle;
+pub mod watch;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -11,10 +19,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    app::{
+        function::Function,
+        host_json::{HostJson, misspelt_in_host_json},
+        launch::{Launch, expand},
+        misspelt::misspelt,
+    },
     console::Console,
-    function::{self, Function},
-    host_json::HostJson,
-    worker::{Launch, expand},
 };
 
 /// What the host has to know of a function app. It is read as a whole and replaced as a whole.
@@ -41,10 +52,15 @@ impl App {
                 root.display()
             )
         })?;
-        let mut settings = settings(&root.join("local.settings.json"))?;
+        let mut settings = settings(&root.join("local.settings.json"), console)?;
         // The environment goes first, as under `func start`.
         settings.retain(|name, _| env::var_os(name).is_none());
-        let host_json = HostJson::read(&root, &settings)?;
+        let misspelt = misspelt_in_host_json(&root);
+        let host_json = HostJson::read(&root, &settings);
+        // It may be just what is missed.
+        let host_json =
+            host_json.map_err(|problem| [&[problem], &misspelt[..]].concat().join("; "))?;
+        misspelt.iter().for_each(|line| console.warning(line));
         let functions = function::functions(
             &root,
             &host_json.route_prefix,
@@ -57,6 +73,13 @@ impl App {
             functions,
             settings,
         })
+    }
+
+    /// If it has that function under that route.
+    pub fn has(&self, function: &Function) -> bool {
+        let is_it =
+            |known: &Function| (&known.name, &known.route) == (&function.name, &function.route);
+        self.functions.iter().any(is_it)
     }
 
     /// The function for a call, and the parameters of its route. A function that doesn't take the
@@ -120,7 +143,7 @@ fn setting(settings: &BTreeMap<String, String>, name: &str) -> Option<String> {
 }
 
 /// `Values` of local.settings.json; nothing if there is no such file.
-fn settings(path: &Path) -> Result<BTreeMap<String, String>, String> {
+fn settings(path: &Path, console: &Console) -> Result<BTreeMap<String, String>, String> {
     #[derive(Deserialize, Default)]
     #[serde(rename_all = "PascalCase", default)]
     struct LocalSettings {
@@ -129,6 +152,10 @@ fn settings(path: &Path) -> Result<BTreeMap<String, String>, String> {
     }
     let file = path.display();
     let json = read_json(path)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let known = ["IsEncrypted", "Values", "Host", "ConnectionStrings"];
+    for line in misspelt("local.settings.json: ", &json, &known) {
+        console.warning(&line);
+    }
     let settings: LocalSettings =
         serde_json::from_value(json).map_err(|error| format!("{file}: {error}"))?;
     if settings.is_encrypted {

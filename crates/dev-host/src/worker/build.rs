@@ -1,16 +1,11 @@
 //! Builds the handler of an app that is a Rust package.
 
-use std::{
-    env,
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{env, ffi::OsString, path::PathBuf, process::Stdio};
 
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::app::App;
+use crate::{app::App, console::Console};
 
 pub struct Built {
     pub executable: PathBuf,
@@ -18,19 +13,22 @@ pub struct Built {
     pub is_new: bool,
 }
 
-/// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr, and,
-/// unless it is to be quiet, what it does.
+/// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr; for
+/// the first build it is said that it runs, and Cargo says what it does.
 ///
 /// # Errors
 ///
 /// One line: Cargo isn't there or can't build it.
-pub async fn build(app: &App, is_release: bool, is_quiet: bool) -> Result<Built, String> {
+pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Result<Built, String> {
     let executable = app.executable();
-    if !is_package(&app.root) {
+    if !app.root.join("Cargo.toml").is_file() {
         return Ok(Built {
             executable,
             is_new: false,
         });
+    }
+    if let Some(console) = first {
+        console.host("building the handler");
     }
     let name = executable.file_name().unwrap_or_default();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
@@ -40,7 +38,7 @@ pub async fn build(app: &App, is_release: bool, is_quiet: bool) -> Result<Built,
         .args(["build", "--bin"])
         .arg(name)
         .args(is_release.then_some("--release"))
-        .args(is_quiet.then_some("--quiet"))
+        .args(first.is_none().then_some("--quiet"))
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(&app.root)
         .stdin(Stdio::null())
@@ -76,10 +74,6 @@ pub async fn build(app: &App, is_release: bool, is_quiet: bool) -> Result<Built,
         })
         .next_back()
         .ok_or_else(|| format!("`cargo build` has not said where it put {name}"))
-}
-
-pub fn is_package(root: &Path) -> bool {
-    root.join("Cargo.toml").is_file()
 }
 
 /// One of the messages that Cargo prints.

@@ -1,43 +1,34 @@
 //! What the host itself answers below `/admin`: the rows of the kind outside. What is left out here
 //! is answered as to a caller who may not have it.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use routes::read_json;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::{
-    answer::Answer,
-    app::App,
-    auth::Grant,
-    forward::HOST_VERSION,
-    function::Function,
-    host::Host,
-    keys::Scope,
-    request::{Body, Request},
+    app::{App, function::Function},
+    host::keys::{Access, Grant, Scope},
+    proxy::outgoing::HOST_VERSION,
+    wire::{
+        message::{Answer, Request},
+        reader::Body,
+    },
 };
 
 const MASTER: &str = "_master";
 
 /// Calls below `/admin/host` that dev-host does not have.
-const LEFT_OUT: [&str; 8] = [
-    "config",
-    "debug",
-    "drain",
-    "log",
-    "restart",
-    "resume",
-    "state",
-    "synctriggers",
-];
+const LEFT_OUT: &str = "config debug drain log restart resume state synctriggers";
 
 const JSON: &str = "application/json; charset=utf-8";
 
 /// None if the request is not for the host itself.
 pub async fn admin(
-    host: &Host,
+    access: &Access,
     app: &App,
+    uptime: Duration,
     request: &Request,
     body: &mut Body<'_>,
 ) -> Option<Answer> {
@@ -56,7 +47,7 @@ pub async fn admin(
         }
         // Only Azure's own infrastructure is let in.
         (_, ["admin", "vfs", ..]) => {
-            let is_known = host.grant(request, None) == Grant::Master;
+            let is_known = access.grant(request, None) == Grant::Master;
             return Some(Answer::empty(if is_known { 403 } else { 401 }));
         }
         (_, path) if is_served(&method, path) => {}
@@ -64,7 +55,7 @@ pub async fn admin(
         _ => return None,
     }
 
-    match host.grant(request, None) {
+    match access.grant(request, None) {
         Grant::Master => {}
         Grant::Function => return Some(Answer::empty(403)),
         Grant::Nothing => {
@@ -79,16 +70,13 @@ pub async fn admin(
     };
     let base = format!("http://{}", request.host());
     Some(match lower.as_slice() {
-        ["admin", "host", "status"] => status(host),
+        ["admin", "host", "status"] => status(uptime),
         ["admin", "host", "extensions"] => resource(request, 200, &json!({"extensions": []})),
         ["admin", "functions"] => {
             let base = format!("https://{}", app.host_name(request.host()));
             let all = app.functions.iter().map(|f| described(app, f, &base));
-            Answer::text(
-                200,
-                JSON,
-                format!("[{}]", all.collect::<Vec<_>>().join(",")),
-            )
+            let all = all.collect::<Vec<_>>().join(",");
+            Answer::text(200, JSON, format!("[{all}]"))
         }
         ["admin", "functions", name] => match function(name) {
             None => Answer::empty(404),
@@ -101,16 +89,16 @@ pub async fn admin(
             Some(_) => Answer::text(200, JSON, "{}"),
         },
         ["admin", "host", "systemkeys", MASTER] if method == "GET" => {
-            key(request, 200, MASTER, &host.keys().master)
+            key(request, 200, MASTER, &access.keys().master)
         }
         ["admin", "host", "systemkeys"] => resource(request, 200, &json!({"keys": []})),
         // dev-host has no other system keys than the master key.
         ["admin", "host", "systemkeys", ..] => Answer::empty(404),
         ["admin", "host", "keys" | "functionkeys", ..] => {
-            keys(host, request, body, None, segments.get(3)).await
+            keys(access, request, body, None, segments.get(3)).await
         }
         ["admin", "functions", _, "keys", ..] => {
-            keys(host, request, body, Some(segments[2]), segments.get(4)).await
+            keys(access, request, body, Some(segments[2]), segments.get(4)).await
         }
         // What is left out.
         ["admin", ..] => Answer::empty(403),
@@ -134,21 +122,31 @@ fn is_served(method: &str, path: &[&str]) -> bool {
         | ["admin", "host", "functionkeys" | "keys" | "systemkeys", _] => {
             matches!(method, "GET" | "PUT" | "POST" | "DELETE")
         }
-        ["admin", "host", call] => LEFT_OUT.contains(call),
+        ["admin", "host", call] => LEFT_OUT.split(' ').any(|left_out| left_out == *call),
         _ => false,
     }
 }
 
-fn status(host: &Host) -> Answer {
-    // By hand, for the order is that of the recording.
-    let state = format!(
-        "{{\"id\":\"dev-host\",\"state\":\"Running\",\"version\":\"{HOST_VERSION}\",\
-         \"versionDetails\":\"{HOST_VERSION}\",\"platformVersion\":\"\",\"instanceId\":\"\",\
-         \"computerName\":\"\",\"processUptime\":{},\
-         \"functionAppContentEditingState\":\"Unknown\"}}",
-        host.start.elapsed().as_millis()
-    );
-    Answer::text(200, JSON, state)
+fn status(uptime: Duration) -> Answer {
+    let members = json!([
+        ["id", "dev-host"],
+        ["state", "Running"],
+        ["version", HOST_VERSION],
+        ["versionDetails", HOST_VERSION],
+        ["platformVersion", ""],
+        ["instanceId", ""],
+        ["computerName", ""],
+        ["processUptime", uptime.as_millis()],
+        ["functionAppContentEditingState", "Unknown"],
+    ]);
+    Answer::text(200, JSON, format!("{{{}}}", in_order(&members)))
+}
+
+/// Members in the order of the recording.
+fn in_order(members: &Value) -> String {
+    let members = members.as_array().into_iter().flatten();
+    let members = members.map(|member| format!("{}:{}", member[0], member[1]));
+    members.collect::<Vec<_>>().join(",")
 }
 
 /// A function in JSON.
@@ -168,30 +166,33 @@ fn described(app: &App, function: &Function, base: &str) -> String {
     };
     let folder = folder.display().to_string();
     let files = format!("{base}/admin/vfs/{}/", folder.trim_start_matches('/'));
-    let members = [
-        ("name", json!(name)),
-        ("script_root_path_href", json!(files)),
-        ("script_href", Value::Null),
-        ("config_href", json!(format!("{files}function.json"))),
-        (
+    let members = json!([
+        ["name", name],
+        ["script_root_path_href", files],
+        ["script_href", null],
+        ["config_href", format!("{files}function.json")],
+        [
             "test_data_href",
-            json!(format!("{base}/admin/vfs/tmp/FunctionsData/{name}.dat")),
-        ),
-        ("href", json!(format!("{base}/admin/functions/{name}"))),
-        (
+            format!("{base}/admin/vfs/tmp/FunctionsData/{name}.dat")
+        ],
+        ["href", format!("{base}/admin/functions/{name}")],
+        [
             "invoke_url_template",
-            json!(format!("{base}/{}", function.route.to_lowercase())),
-        ),
-        ("language", Value::Null),
-    ];
-    let members: String = members
-        .iter()
-        .map(|(member, value)| format!("\"{member}\":{value},"))
-        .collect();
+            format!("{base}/{}", function.route.to_lowercase())
+        ],
+        ["language", null],
+    ]);
+    let rest = json!([
+        ["files", null],
+        ["test_data", ""],
+        ["isDisabled", function.disabled],
+        ["isDirect", false],
+        ["isProxy", false],
+    ]);
     format!(
-        "{{{members}\"config\":{},\"files\":null,\"test_data\":\"\",\"isDisabled\":{},\
-         \"isDirect\":false,\"isProxy\":false}}",
-        config, function.disabled
+        "{{{},\"config\":{config},{}}}",
+        in_order(&members),
+        in_order(&rest)
     )
 }
 
@@ -210,7 +211,7 @@ fn compact(json: &str) -> String {
 /// Answers a call for the keys of a function or, if none is named, for the host-wide ones; `name`
 /// is that of one key.
 async fn keys(
-    host: &Host,
+    access: &Access,
     request: &Request,
     body: &mut Body<'_>,
     function: Option<&str>,
@@ -219,7 +220,7 @@ async fn keys(
     let Some(body) = body.whole().await else {
         return Answer::last(400);
     };
-    let mut keys = host.keys();
+    let mut keys = access.keys();
     let Some(scope) = keys.scope(function) else {
         return Answer::empty(404);
     };

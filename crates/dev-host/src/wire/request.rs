@@ -1,108 +1,20 @@
-//! Reads a request as the real host's server, Kestrel, does: the rows of the kinds path, method,
-//! header, version and body.
+//! Reads the head of a request as the real host's server, Kestrel, does: the rows of the kinds path,
+//! method, header, version and body.
 
 use std::{io, net::IpAddr};
 
 use routes::decode;
-use tokio::net::TcpStream;
 
-use crate::http::{Framing, Headers, Reader, is_token};
+use crate::wire::{
+    message::{Framing, Headers, Request, is_token},
+    reader::Reader,
+};
 
 /// What Kestrel takes: a request line, all headers together (row "header: 31 KB"), and how many
 /// they are (rows "header: 99 headers", "header: 120 headers").
 const LONGEST_LINE: usize = 8 * 1024;
 const LONGEST_HEADERS: usize = 32 * 1024;
 const MOST_HEADERS: usize = 100;
-
-/// The longest body that a function gets (row "body: 104857600").
-pub const LONGEST_BODY: u64 = 104_857_600;
-
-pub struct Request {
-    pub method: String,
-    /// Without escapes, but for `%2F`, and without dot segments.
-    pub path: String,
-    /// As it came, with the question mark; or empty.
-    pub query: String,
-    pub headers: Headers,
-    pub client: IpAddr,
-    framing: Framing,
-    /// Its version is HTTP/1.0.
-    pub is_old: bool,
-    pub stays_open: bool,
-}
-
-impl Request {
-    /// The name by which the client calls the host; empty if it says none.
-    pub fn host(&self) -> &str {
-        self.headers.get("host").unwrap_or_default()
-    }
-
-    /// The length of the body if it is given, none if it comes in chunks.
-    pub fn length(&self) -> Option<u64> {
-        match self.framing {
-            Framing::Length(length) => Some(length),
-            _ => None,
-        }
-    }
-}
-
-/// What is to come of a request's body.
-pub struct Body<'a> {
-    reader: &'a mut Reader,
-    pub framing: Framing,
-    /// The client's connection, if the client waits for `100 Continue` before it sends the body.
-    awaited: Option<&'a TcpStream>,
-    is_begun: bool,
-    read: u64,
-}
-
-impl<'a> Body<'a> {
-    pub fn new(request: &Request, reader: &'a mut Reader, client: &'a TcpStream) -> Self {
-        Self {
-            reader,
-            framing: request.framing,
-            awaited: request
-                .headers
-                .lists("expect", "100-continue")
-                .then_some(client),
-            is_begun: false,
-            read: 0,
-        }
-    }
-
-    /// If some of it was read already, so that the request can't be sent again.
-    pub fn is_begun(&self) -> bool {
-        self.is_begun
-    }
-
-    /// The next piece, empty at the end.
-    pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
-        self.is_begun = true;
-        if let Some(stream) = self.awaited.take()
-            && !self.reader.has_unread()
-        {
-            stream.try_write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let piece = self.reader.piece(&mut self.framing).await?;
-        self.read += piece.len() as u64;
-        if self.read > LONGEST_BODY {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(piece)
-    }
-
-    /// All that is left of the body.
-    pub async fn whole(&mut self) -> Option<Vec<u8>> {
-        let mut whole = Vec::new();
-        loop {
-            let piece = self.piece().await.ok()?;
-            if piece.is_empty() {
-                return Some(whole);
-            }
-            whole.extend(piece);
-        }
-    }
-}
 
 /// Reads the head of a request. What is wrong with it is told by a status.
 pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request, u16> {
@@ -113,7 +25,7 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
         }
     };
     let line = reader.line(LONGEST_LINE).await.map_err(or(414))?;
-    let (method, target, is_old) = request_line(&line)?;
+    let (method, target, is_http_1_0) = request_line(line)?;
     // Row "header: non-ASCII value": only UTF-8 is a text.
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let mut headers = reader
@@ -128,7 +40,7 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
     let (path, query) = target_parts(&method, &target, &headers)?;
     let hosts: Vec<&str> = headers.all("host").collect();
     match hosts[..] {
-        [] if is_old => {}
+        [] if is_http_1_0 => {}
         [host]
             if host
                 .bytes()
@@ -137,11 +49,11 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
     }
 
     let is_upgrade = headers.lists("connection", "upgrade");
-    let framing = framing(&method, &mut headers, is_old)?;
+    let framing = framing(&method, &mut headers, is_http_1_0)?;
     if is_upgrade && framing != Framing::NONE {
         return Err(400);
     }
-    let stays_open = (!is_old || headers.lists("connection", "keep-alive"))
+    let stays_open = (!is_http_1_0 || headers.lists("connection", "keep-alive"))
         && !headers.lists("connection", "close");
     Ok(Request {
         method,
@@ -150,7 +62,7 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
         headers,
         client,
         framing,
-        is_old,
+        is_http_1_0,
         stays_open,
     })
 }
@@ -231,7 +143,7 @@ fn without_dots(path: &str) -> String {
 }
 
 /// Where the body of a request ends.
-fn framing(method: &str, headers: &mut Headers, is_old: bool) -> Result<Framing, u16> {
+fn framing(method: &str, headers: &mut Headers, is_http_1_0: bool) -> Result<Framing, u16> {
     if let Some(coding) = headers.all("transfer-encoding").last() {
         let last = coding.rsplit(',').next().unwrap_or_default();
         if !last.trim().eq_ignore_ascii_case("chunked") {
@@ -247,7 +159,7 @@ fn framing(method: &str, headers: &mut Headers, is_old: bool) -> Result<Framing,
     let mut lengths = headers.all("content-length");
     match (lengths.next(), lengths.next()) {
         // Row "body: none, no length"; HTTP/1.0 has to say one.
-        (None, _) if is_old && matches!(method, "POST" | "PUT") => Err(400),
+        (None, _) if is_http_1_0 && matches!(method, "POST" | "PUT") => Err(400),
         (None, _) => Ok(Framing::NONE),
         (Some(length), None) if length.bytes().all(|digit| digit.is_ascii_digit()) => {
             length.parse().map(Framing::Length).map_err(|_| 400)

@@ -3,9 +3,11 @@
 
 use std::{collections::BTreeMap, env, path::Path, time::Duration};
 
+use routes::read_json;
+
 use crate::{
-    http::{is_plain, is_token},
-    limits::CallLimits,
+    app::{misspelt::misspelt, throttle::Throttle},
+    wire::message::{is_plain, is_token},
 };
 
 pub struct HostJson {
@@ -13,23 +15,11 @@ pub struct HostJson {
     pub arguments: Vec<String>,
     /// Relative to the app root.
     pub working_directory: String,
-    pub mode: Mode,
     /// Without a slash at either end.
     pub route_prefix: String,
     /// On every answer of the host.
     pub custom_headers: Vec<(String, String)>,
-    pub limits: CallLimits,
-}
-
-/// The way in which a request is passed on.
-#[derive(Clone, Copy)]
-pub enum Mode {
-    /// `enableProxyingHttpRequest`: streamed both ways, under the handler's own `Host`; what fails
-    /// is tried again.
-    Proxying,
-    /// `enableForwardingHttpRequest`: rebuilt, under the client's `Host`; the answer is read to its
-    /// end before the client gets any of it.
-    Forwarding,
+    pub throttle: Throttle,
 }
 
 impl HostJson {
@@ -70,17 +60,21 @@ impl HostJson {
                 .filter(|path| !path.is_empty())
                 .map(|path| format!("\"{path}\"")),
         );
-        let (is_proxying, is_forwarding) = (
-            members.flag("customHandler:enableProxyingHttpRequest")?,
-            members.flag("customHandler:enableForwardingHttpRequest")?,
-        );
-        let mode = match (is_proxying, is_forwarding) {
-            (true, _) => Mode::Proxying,
-            (false, true) => Mode::Forwarding,
-            (false, false) => {
-                return Err(members.problem("without customHandler.enableProxyingHttpRequest or customHandler.enableForwardingHttpRequest the handler gets its calls as JSON, which is not supported here: set one to true"));
-            }
-        };
+        let is_forwarding = members.flag("customHandler:enableForwardingHttpRequest")?;
+        if !members.flag("customHandler:enableProxyingHttpRequest")? {
+            // For forwarding: routes-odd.jsonl, `items/..%5CRandomNumber`.
+            let why = match is_forwarding {
+                true => {
+                    "enableForwardingHttpRequest alone can send the handler another path than the \
+                     one whose key was checked"
+                }
+                false => "without it the handler gets its calls as JSON",
+            };
+            return Err(members.problem(&format!(
+                "customHandler needs \"enableProxyingHttpRequest\": true; {why}, which is not \
+                 supported here"
+            )));
+        }
         let custom_headers = members
             .list("extensions:http:customHeaders")
             .into_iter()
@@ -110,10 +104,9 @@ impl HostJson {
             executable: executable.to_owned(),
             arguments,
             working_directory: member("workingDirectory").unwrap_or_default().to_owned(),
-            mode,
             route_prefix: members.route_prefix()?,
             custom_headers,
-            limits: CallLimits::new(
+            throttle: Throttle::new(
                 timeout.flatten(),
                 count("extensions:http:maxOutstandingRequests")?,
                 count("extensions:http:maxConcurrentRequests")?,
@@ -122,13 +115,41 @@ impl HostJson {
     }
 }
 
+/// What of customHandler the host does not know, and passes over without a word.
+pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
+    let json = read_json(&root.join("host.json"));
+    let json = json.ok().flatten().unwrap_or_default();
+    let handler = &json["customHandler"];
+    let members = [
+        "description",
+        "enableForwardingHttpRequest",
+        "enableProxyingHttpRequest",
+        "http",
+    ];
+    let description = [
+        "arguments",
+        "defaultExecutablePath",
+        "defaultWorkerPath",
+        "workingDirectory",
+    ];
+    let at = "host.json: customHandler.";
+    let inner = format!("{at}description.");
+    let mut lines = misspelt(at, handler, &members);
+    lines.extend(misspelt(&inner, &handler["description"], &description));
+    lines
+}
+
+/// A time of .NET's is shorter than so many days.
+const MOST_DAYS: u64 = 10_675_199;
+
 /// `[days.]hours:minutes[:seconds]`; -1 is no limit.
 fn time_span(text: &str) -> Option<Option<Duration>> {
     if text == "-1" {
         return Some(None);
     }
+    let below = |text: &str, limit| text.parse::<u64>().ok().filter(|number| *number < limit);
     let (days, time) = match text.split_once('.') {
-        Some((days, time)) if !days.contains(':') => (days.parse().ok()?, time),
+        Some((days, time)) if !days.contains(':') => (below(days, MOST_DAYS)?, time),
         _ => (0, text),
     };
     let parts: Vec<&str> = time.split(':').collect();
@@ -137,7 +158,6 @@ fn time_span(text: &str) -> Option<Option<Duration>> {
         [hours, minutes, seconds] => (hours, minutes, seconds),
         _ => return None,
     };
-    let below = |text: &str, limit| text.parse::<u64>().ok().filter(|number| *number < limit);
     let seconds = seconds.parse().ok().filter(|seconds| *seconds < 60.0)?;
     let minutes = (days * 24 + below(hours, 24)?) * 60 + below(minutes, 60)?;
     let span = Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;

@@ -5,8 +5,8 @@ use std::{collections::HashMap, path::Path, sync::Once};
 use routes::{Constraint, Level, Parameters, Template};
 
 use crate::{
+    app::constraint::{Check, check},
     console::Console,
-    constraint::{Check, check},
 };
 
 /// A function that is served.
