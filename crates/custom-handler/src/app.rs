@@ -34,11 +34,10 @@ impl FunctionApp {
                 ));
             }
             if !functions.iter().any(|function| function.name == *name) {
-                let folder = root.join(name);
                 warn!(
                     "the function {name} is registered, but {} has no function.json: no call can \
                      reach it",
-                    folder.display()
+                    root.join(name).display()
                 );
             }
         }

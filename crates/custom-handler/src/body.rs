@@ -22,7 +22,7 @@ use actix_web::{
 };
 use futures_util::Stream;
 
-use crate::invocation::ID;
+use crate::invocation::{CURRENT, Invocation};
 
 /// A request's body. The function and the reader of the rest share it.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl Stream for Shared {
 /// The body of an answer, behind which the rest of the request's is read.
 pub struct Answer {
     pub body: BoxBody,
-    pub id: Option<Rc<str>>,
+    pub call: Invocation,
     /// What is left of the request's body, if the function may still read it.
     pub left: Option<Shared>,
 }
@@ -88,8 +88,8 @@ impl MessageBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        let Self { body, id, left } = &mut *self;
-        let piece = ID.sync_scope(id.clone(), || Pin::new(&mut *body).poll_next(context));
+        let Self { body, call, left } = &mut *self;
+        let piece = CURRENT.sync_scope(call.clone(), || Pin::new(&mut *body).poll_next(context));
         if let (Poll::Ready(None), Some(left)) = (&piece, left) {
             // Nothing that has ended may be polled again.
             *body = BoxBody::new(());

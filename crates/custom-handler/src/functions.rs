@@ -4,13 +4,15 @@ use std::rc::Rc;
 
 use actix_service::boxed::BoxService;
 use actix_web::{
-    Error, FromRequest, Handler, HttpMessage as _, Responder, Route,
+    Error, FromRequest, Handler, Responder, Route,
     body::MessageBody,
     dev::{
         Service, ServiceFactory, ServiceRequest, ServiceResponse, Transform, fn_factory, fn_service,
     },
     web::{self, ServiceConfig},
 };
+
+use crate::invocation::CURRENT;
 
 /// The functions of the app, with the state and the middleware that they share.
 pub struct Functions<'a> {
@@ -19,9 +21,6 @@ pub struct Functions<'a> {
     routes: Vec<Route>,
     middleware: Vec<Box<dyn FnOnce(Route) -> Route>>,
 }
-
-/// Which of the functions a request is for, in the order in which they were registered.
-pub(crate) struct Chosen(pub usize);
 
 impl Functions<'_> {
     /// Has functions registered, and serves each request by the one that was chosen for it. Gives the
@@ -47,7 +46,7 @@ impl Functions<'_> {
                 }
                 let services = Rc::new(services);
                 Ok::<_, ()>(fn_service(move |request: ServiceRequest| {
-                    let index = request.extensions().get::<Chosen>().map_or(0, |it| it.0);
+                    let index = CURRENT.with(|call| call.function);
                     services[index].call(request)
                 }))
             }

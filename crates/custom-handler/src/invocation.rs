@@ -1,4 +1,4 @@
-//! The id that the host gives to each call, an *invocation*.
+//! The call that is being served, an *invocation*.
 
 use std::{rc::Rc, str};
 
@@ -6,8 +6,15 @@ use actix_web::http::header::HeaderMap;
 use tokio::task_local;
 
 task_local! {
-    /// Of the call that is being served, if the host has given it one.
-    pub static ID: Option<Rc<str>>;
+    pub static CURRENT: Invocation;
+}
+
+#[derive(Clone, Default)]
+pub struct Invocation {
+    /// None if the host has given it none.
+    pub id: Option<Rc<str>>,
+    /// The function that was chosen for it: its place among the registered ones.
+    pub function: usize,
 }
 
 /// The host sends the id in this header, but none with its question if the handler is there.

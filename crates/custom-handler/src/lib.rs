@@ -113,9 +113,6 @@ mod server;
 
 use std::{env, process::ExitCode};
 
-use actix_web::App;
-use log::error;
-
 use crate::app::FunctionApp;
 pub use crate::functions::Functions;
 
@@ -146,12 +143,10 @@ pub async fn run(
     logging::init(crates);
     let mut names = Vec::new();
     // This App is thrown away: what is registered can be seen only while one is configured.
-    App::new().configure(|config| names = Functions::configure(config, &register));
+    actix_web::App::new().configure(|config| names = Functions::configure(config, &register));
     let outcome = match FunctionApp::read(&names) {
         Ok(app) if env::args_os().nth(1).is_some_and(|it| it == "--check") => {
-            for function in app.routes.functions() {
-                println!("{function}");
-            }
+            print!("{}", app.routes);
             Ok(())
         }
         Ok(app) => server::serve(app, register).await,
@@ -160,6 +155,6 @@ pub async fn run(
     let Err(problem) = outcome else {
         return ExitCode::SUCCESS;
     };
-    error!("{problem}");
+    log::error!("{problem}");
     ExitCode::FAILURE
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{
-    App, Error, HttpMessage as _, HttpResponse, HttpServer,
+    App, Error, HttpResponse, HttpServer,
     body::BoxBody,
     dev::{ServiceRequest, ServiceResponse},
     error::ErrorInternalServerError,
@@ -22,8 +22,8 @@ use log::{error, info, warn};
 use crate::{
     app::FunctionApp,
     body::{Answer, Shared},
-    functions::{Chosen, Functions},
-    invocation::{self, ID},
+    functions::Functions,
+    invocation::{self, CURRENT, Invocation},
 };
 
 /// The variable in which the host says where it will look for the handler.
@@ -83,30 +83,32 @@ async fn answer(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<Answer>, Error> {
-    let id = invocation::id(request.headers());
     let mut left = Shared::of(&mut request);
-    let call = async {
-        if let Err(status) = choose(&app, &mut request) {
-            return Ok(request.into_response(HttpResponse::new(status)));
+    let mut call = Invocation::default();
+    let response = match choose(&app, &mut request) {
+        Err(status) => Ok(request.into_response(HttpResponse::new(status))),
+        Ok(function) => {
+            let id = invocation::id(request.headers());
+            call = Invocation { id, function };
+            let served = AssertUnwindSafe(async { next.call(request).await }).catch_unwind();
+            let served = CURRENT.scope(call.clone(), served).await;
+            // A panic becomes a 500. Without an answer the host would send a GET again, 40 times.
+            served.unwrap_or_else(|_| Err(ErrorInternalServerError("")))
         }
-        // A panic becomes a 500. Without an answer the host would send a GET again, 40 times.
-        let call = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-        call.unwrap_or_else(|_| Err(ErrorInternalServerError("")))
     };
-    let response = ID.scope(id.clone(), call).await;
     if let Some(body) = left.take_if(|body| !body.is_lent()) {
         body.read_rest().await;
     }
-    Ok(response?.map_body(|_, body| Answer { body, id, left }))
+    Ok(response?.map_body(|_, body| Answer { body, call, left }))
 }
 
-/// Notes in the request which function it is for, and the parameters of its route. For a request
-/// that is for none, gives the status of the answer.
-fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<(), StatusCode> {
+/// The function that a request is for, the parameters of whose route it gets: its place among the
+/// registered ones. For a request that is for none, the status of the answer.
+fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<usize, StatusCode> {
     let path = request.uri().path();
     // The host asks `GET /` until something answers; any answer will do.
-    let is_call = request.headers().contains_key(invocation::HEADER);
-    if path == "/" && request.method() == Method::GET && !is_call {
+    let is_call = || request.headers().contains_key(invocation::HEADER);
+    if path == "/" && request.method() == Method::GET && !is_call() {
         return Err(StatusCode::OK);
     }
     if is_rebuilt(request) {
@@ -121,8 +123,6 @@ fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<(), StatusC
     }
     let found = app.routes.find(request.method().as_str(), path);
     let (index, parameters) = found.ok_or(StatusCode::NOT_FOUND)?;
-    let chosen = Chosen(app.registered[index]);
-    request.extensions_mut().insert(chosen);
     let values = request.match_info_mut();
     values.reset();
     for (name, value) in parameters {
@@ -131,7 +131,7 @@ fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<(), StatusC
             values.add_static(name.to_owned(), value.replace('%', "%25"));
         }
     }
-    Ok(())
+    Ok(app.registered[index])
 }
 
 /// Whether the host has made another request of the client's, by its signature in the User-Agent: so

@@ -42,18 +42,6 @@ pub struct Function {
     pub warnings: Vec<String>,
 }
 
-/// One line for scripts: name, methods (`*` for all), route and level, with tabs between them.
-impl Display for Function {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let methods = match self.methods.as_deref() {
-            None | Some([]) => "*".to_owned(),
-            Some(methods) => methods.join(","),
-        };
-        let (name, route, level) = (&self.name, &self.route, self.level);
-        write!(formatter, "{name}\t{methods}\t/{route}\t{level}")
-    }
-}
-
 /// `authLevel`: what a caller has to show.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Level {

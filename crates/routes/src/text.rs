@@ -44,6 +44,9 @@ pub fn escape(text: &str) -> Option<u8> {
 /// Compares as .NET's OrdinalIgnoreCase does: each character is folded to one capital. So the Kelvin
 /// sign is no `k`, and `ß` is not `SS`.
 pub fn is_same(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
     one.chars().map(capital).eq(other.chars().map(capital))
 }
 
