@@ -50,7 +50,7 @@ fn try_it() {
 /// goes to dev-host.
 #[test]
 fn the_key_of_func_start() {
-    let app = app(env!("CARGO_BIN_EXE_handler"), |_| {});
+    let app = app(env!("CARGO_BIN_EXE_handler"));
     let host = dev_host::start(dev_host::Options {
         app_root: app.path().to_owned(),
         function_key: Some("key-of-the-file==".to_owned()),

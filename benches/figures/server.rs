@@ -79,7 +79,7 @@ impl Variant {
 
     /// Behind dev-host, which reads what it logs.
     pub fn start_behind_host(&self) -> Server {
-        let app = app(self.program.to_str().expect("UTF-8"), |_| {});
+        let app = app(self.program.to_str().expect("UTF-8"));
         let settings = json!({"IsEncrypted": false, "Values": {"RUST_LOG": self.log_level}});
         put(app.path(), "local.settings.json", settings.to_string());
         let host = dev_host::start(Options {

@@ -86,7 +86,7 @@ struct Lane {
 
 impl Lane {
     fn start() -> Self {
-        let app = app("none", |_| {});
+        let app = app("none");
         let settings = json!({"Values": {"WEBSITE_HOSTNAME": "w"}});
         put(app.path(), "local.settings.json", settings.to_string());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Hosts with the handler behind them, against crates/conformance/conformance.json.
+//! Hosts with the suite's own app, against conformance.json.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -9,15 +9,15 @@ use tempfile::TempDir;
 use test_support::{
     app::app,
     free_port,
-    process::{Group, succeeds, wait_until},
+    process::{Group, wait_until},
     project, put, read,
 };
 
-const HANDLER: &str = env!("CARGO_BIN_EXE_handler");
+const HANDLER: &str = env!("CARGO_BIN_EXE_conformance-handler");
 
 #[test]
 fn dev_host_answers_as_described() {
-    let app = app(HANDLER, |_| {});
+    let app = app(HANDLER);
     let host = start(&app, true);
     let before = keys(&host);
     conforms(&target(&host));
@@ -33,7 +33,7 @@ fn dev_host_answers_as_described() {
 
 #[test]
 fn a_host_that_checks_no_key_is_found_out_and_left_as_it_was() {
-    let app = app(HANDLER, |_| {});
+    let app = app(HANDLER);
     let host = start(&app, false);
     let before = keys(&host);
     let (summary, differences) = check(&target(&host)).unwrap();
@@ -49,18 +49,17 @@ fn a_host_that_checks_no_key_is_found_out_and_left_as_it_was() {
 #[test]
 #[ignore = "it needs `func` of Azure Functions Core Tools, version 4"]
 fn the_real_host_answers_as_described() {
-    succeeds(&mut Command::new(project().join("build.sh")));
-    func_conforms(Path::new("func"), "handler");
+    func_conforms(Path::new("func"));
 }
 
 /// What the test above rests on, tried with a stand-in.
 #[test]
 fn a_stand_in_for_func_answers_as_described() {
-    func_conforms(&project().join("tests/conformance/func"), HANDLER);
+    func_conforms(&project().join("crates/conformance/tests/func"));
 }
 
-fn func_conforms(func: &Path, handler: &str) {
-    let app = app(handler, |_| {});
+fn func_conforms(func: &Path) {
+    let app = app(HANDLER);
     let settings = read("local.settings.json.example");
     put(app.path(), "local.settings.json", settings);
     let port = free_port().to_string();
