@@ -125,7 +125,7 @@ pub fn start(options: Options) -> Result<Running, String> {
     let why = match options.auth {
         false => Some("no key is checked (--no-auth)"),
         true if key == Some(WALKTHROUGH_KEY) => {
-            Some("their key is the walkthrough's, which is public: give another one with --key")
+            Some("the key is the walkthrough's, which is public: give another one with --key")
         }
         true => None,
     };

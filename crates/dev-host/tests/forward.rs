@@ -9,7 +9,7 @@ use std::{
 };
 
 use common::{Answer, KEY, TestApp, call, get, send};
-use test_support::client::Connection;
+use test_support::{PATIENCE, client::Connection};
 
 #[test]
 fn each_invocation_has_an_id_of_its_own() {
@@ -142,6 +142,7 @@ fn a_client_that_shuts_its_sending_side_is_let_go() {
     let app = TestApp::new();
     let host = app.start();
     let mut client = TcpStream::connect(("127.0.0.1", host.port())).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     let headers = format!("host: test\r\n{KEY}x-do: until never\r\n");
     let request = format!("GET /api/Echo HTTP/1.1\r\n{headers}\r\n");
     client.write_all(request.as_bytes()).unwrap();

@@ -47,56 +47,38 @@ impl HostJson {
             // A setting holds the whole list, as JSON.
             Some(text) => serde_json::from_str(text)
                 .map_err(|_| members.refuse(&list, "a list of texts in JSON"))?,
-            None => members
-                .list(&list)
-                .into_iter()
-                .map(|(_, value)| value)
-                .collect(),
+            None => members.list(&list).into_iter().map(|item| item.1).collect(),
         };
         // As in the host's DefaultWorkerProcessFactory: after the arguments. (The table has it as the
         // first argument; its place beside others is not verified.)
-        arguments.extend(
-            member("defaultWorkerPath")
-                .filter(|path| !path.is_empty())
-                .map(|path| format!("\"{path}\"")),
-        );
-        let is_forwarding = members.flag("customHandler:enableForwardingHttpRequest")?;
+        let worker_path = member("defaultWorkerPath").filter(|path| !path.is_empty());
+        arguments.extend(worker_path.map(|path| format!("\"{path}\"")));
+        // For forwarding: routes-odd.jsonl, `items/..%5CRandomNumber`.
+        let otherwise = match members.flag("customHandler:enableForwardingHttpRequest")? {
+            true => {
+                "with enableForwardingHttpRequest alone another path can reach the handler than the one whose key was checked"
+            }
+            false => "without it the handler gets its calls as JSON",
+        };
         if !members.flag("customHandler:enableProxyingHttpRequest")? {
-            // For forwarding: routes-odd.jsonl, `items/..%5CRandomNumber`.
-            let why = match is_forwarding {
-                true => {
-                    "enableForwardingHttpRequest alone can send the handler another path than the \
-                     one whose key was checked"
-                }
-                false => "without it the handler gets its calls as JSON",
-            };
             return Err(members.problem(&format!(
-                "customHandler needs \"enableProxyingHttpRequest\": true; {why}, which is not \
+                "customHandler needs \"enableProxyingHttpRequest\": true; {otherwise}, which is not \
                  supported here"
             )));
         }
-        let custom_headers = members
-            .list("extensions:http:customHeaders")
-            .into_iter()
-            .map(
-                |(name, value)| match is_token(name.as_bytes()) && is_plain(&value) {
-                    true => Ok((name, value)),
-                    false => Err(members.problem(&format!(
-                        "extensions.http.customHeaders.{name} can't be sent as a header"
-                    ))),
-                },
-            )
-            .collect::<Result<_, _>>()?;
+        let custom_headers = members.list("extensions:http:customHeaders");
+        for (name, value) in &custom_headers {
+            if !is_token(name.as_bytes()) || !is_plain(value) {
+                let name = format!("extensions.http.customHeaders.{name}");
+                return Err(members.problem(&format!("{name} can't be sent as a header")));
+            }
+        }
         let count = |name| {
-            let count =
-                members.parse(
-                    name,
-                    "a number from 1 on, or -1 for no limit",
-                    |text| match text {
-                        "-1" => Some(None),
-                        text => text.parse().ok().filter(|count| *count > 0).map(Some),
-                    },
-                );
+            let expected = "a number from 1 on, or -1 for no limit";
+            let count = members.parse(name, expected, |text| match text {
+                "-1" => Some(None),
+                text => text.parse().ok().filter(|count| *count > 0).map(Some),
+            });
             Ok::<_, String>(count?.flatten())
         };
         let timeout = members.parse("functionTimeout", "hours:minutes:seconds or -1", time_span)?;

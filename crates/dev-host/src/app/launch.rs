@@ -1,6 +1,6 @@
 //! How the handler is started.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// How to start the handler.
 #[derive(Clone)]
@@ -10,7 +10,7 @@ pub struct Launch {
     pub arguments: Vec<String>,
     pub working_directory: PathBuf,
     /// Added to the host's own environment.
-    pub environment: Vec<(String, String)>,
+    pub environment: BTreeMap<String, String>,
 }
 
 /// Replaces each %NAME% by the value of a variable, or by nothing if it isn't set.

@@ -36,7 +36,8 @@ pub struct Watch {
     watcher: RecommendedWatcher,
     /// In the app root: each can be a function's or become one.
     folders: BTreeSet<PathBuf>,
-    events: mpsc::UnboundedReceiver<Event>,
+    /// Files that count, and folders in the app root.
+    paths: mpsc::UnboundedReceiver<PathBuf>,
 }
 
 impl Watch {
@@ -47,21 +48,22 @@ impl Watch {
     ///
     /// One line: the system doesn't let the files be watched.
     pub fn start(root: &Path) -> Result<Self, String> {
-        let (sender, events) = mpsc::unbounded_channel();
-        let watcher = recommended_watcher(move |event: notify::Result<Event>| match event {
-            // Cargo reads the sources, which is no change.
-            Ok(event) if !event.kind.is_access() => drop(sender.send(event)),
-            _ => {}
+        let (sender, paths) = mpsc::unbounded_channel();
+        let folder = root.to_owned();
+        let watcher = recommended_watcher(move |event: notify::Result<Event>| {
+            for path in event.map(|event| told(&folder, event)).unwrap_or_default() {
+                let _ = sender.send(path);
+            }
         });
         let mut watch = Self {
             root: root.to_owned(),
             watcher: watcher.map_err(|error| refused(root, &error))?,
             folders: BTreeSet::new(),
-            events,
+            paths,
         };
         let watched = watch.watcher.watch(root, RecursiveMode::NonRecursive);
         watched.map_err(|error| refused(root, &error))?;
-        for path in watch.entries() {
+        for path in entries(root) {
             watch.look_at(&path)?;
         }
         Ok(watch)
@@ -70,56 +72,22 @@ impl Watch {
     /// Waits for the next change; gives what has changed, relative to the app root.
     pub async fn changed(&mut self) -> Result<BTreeSet<PathBuf>, String> {
         let mut changed = BTreeSet::new();
-        loop {
-            // Folders are looked at in the end: in a storm of changes they come and go.
-            let mut folders = BTreeSet::new();
-            let mut at_last: Option<Instant> = None;
-            loop {
-                let event = self.events.recv();
-                let event = match at_last {
-                    None => event.await,
-                    Some(at_last) => {
-                        let settled = at_last.min(Instant::now() + SETTLED);
-                        match timeout_at(settled, event).await {
-                            Ok(event) => event,
-                            Err(_) => break,
-                        }
-                    }
-                };
-                let Some(mut event) = event else {
-                    return std::future::pending().await;
-                };
-                if event.need_rescan() {
-                    // Some events were lost.
-                    event.paths = self.entries();
-                }
-                let is_metadata = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
-                for path in event.paths {
-                    if self.counts(&path) {
-                        changed.insert(path);
-                    } else if path.parent() == Some(&self.root) && !is_metadata {
-                        folders.insert(path);
-                    } else {
-                        continue;
-                    }
-                    at_last.get_or_insert_with(|| Instant::now() + AT_LAST);
-                }
+        while changed.is_empty() {
+            let mut paths = BTreeSet::from_iter(self.paths.recv().await);
+            let at_last = Instant::now() + AT_LAST;
+            let settled = || at_last.min(Instant::now() + SETTLED);
+            while let Ok(Some(path)) = timeout_at(settled(), self.paths.recv()).await {
+                paths.insert(path);
             }
-            for folder in folders {
-                if self.look_at(&folder)? {
-                    changed.insert(folder);
+            for path in paths {
+                // Only now, for in a storm of changes folders come and go.
+                if counts(&self.root, &path) || self.look_at(&path)? {
+                    let path = path.strip_prefix(&self.root).unwrap_or(&path);
+                    changed.insert(path.to_owned());
                 }
-            }
-            if !changed.is_empty() {
-                let relative = |path: PathBuf| Some(path.strip_prefix(&self.root).ok()?.to_owned());
-                return Ok(changed.into_iter().filter_map(relative).collect());
             }
         }
-    }
-
-    fn entries(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect()
+        Ok(changed)
     }
 
     /// Watches a folder in the app root that has come, or has come back: what was watched under its
@@ -145,22 +113,46 @@ impl Watch {
         };
         Ok(name == "src" || path.join("function.json").is_file())
     }
+}
 
-    /// Whether a change of this file can change what is served.
-    fn counts(&self, path: &Path) -> bool {
-        let Ok(path) = path.strip_prefix(&self.root) else {
-            return false;
-        };
-        let mut parts = path.iter();
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(name), None, _) => IN_ROOT.iter().any(|file| name == *file),
-            // In a folder that has come there may be files of which nothing else is told.
-            (Some(folder), _, _) if folder == "src" => {
-                path.extension().is_none_or(|ending| ending == "rs")
-            }
-            (_, Some(file), None) => file == OsStr::new("function.json"),
-            _ => false,
+fn entries(root: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+/// What of an event is of interest.
+fn told(root: &Path, event: Event) -> Vec<PathBuf> {
+    let is_metadata = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
+    // That a folder is there, or no more.
+    let is_folder = |path: &PathBuf| path.parent() == Some(root) && !path.is_file() && !is_metadata;
+    match event {
+        // Some events were lost.
+        event if event.need_rescan() => entries(root),
+        // Cargo reads the sources, which is no change.
+        event if event.kind.is_access() => Vec::new(),
+        event => {
+            let paths = event.paths.into_iter();
+            paths
+                .filter(|path| counts(root, path) || is_folder(path))
+                .collect()
         }
+    }
+}
+
+/// Whether a change of this file can change what is served.
+fn counts(root: &Path, path: &Path) -> bool {
+    let Ok(path) = path.strip_prefix(root) else {
+        return false;
+    };
+    let mut parts = path.iter();
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(name), None, _) => IN_ROOT.iter().any(|file| name == *file),
+        // In a folder that has come there may be files of which nothing else is told.
+        (Some(folder), _, _) if folder == "src" => {
+            path.extension().is_none_or(|ending| ending == "rs")
+        }
+        (_, Some(file), None) => file == OsStr::new("function.json"),
+        _ => false,
     }
 }
 

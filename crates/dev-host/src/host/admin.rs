@@ -224,16 +224,12 @@ async fn keys(
     let Some(scope) = keys.scope(function) else {
         return Answer::empty(404);
     };
+    // Without a name it is a GET.
     let Some(name) = name else {
-        return match request.method.as_str() {
-            "GET" => {
-                let keys = scope
-                    .iter()
-                    .map(|key| json!({"name": key.name, "value": key.value}));
-                resource(request, 200, &json!({"keys": keys.collect::<Vec<_>>()}))
-            }
-            _ => Answer::empty(404),
-        };
+        let keys = scope.0.iter();
+        let keys = keys.map(|key| json!({"name": key.name, "value": key.value}));
+        let keys: Vec<Value> = keys.collect();
+        return resource(request, 200, &json!({"keys": keys}));
     };
     // Among the host-wide keys this name stands for the master key, which can't be changed here.
     let is_master = function.is_none() && name.eq_ignore_ascii_case(MASTER);

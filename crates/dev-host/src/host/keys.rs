@@ -20,7 +20,7 @@ pub struct Key {
 
 /// Keys of one scope, the last one changed at the end.
 #[derive(Default)]
-pub struct Scope(Vec<Key>);
+pub struct Scope(pub Vec<Key>);
 
 impl Scope {
     fn with_default(value: Option<String>) -> Self {
@@ -29,12 +29,9 @@ impl Scope {
         scope
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.0.iter()
-    }
-
     pub fn get(&self, name: &str) -> Option<&Key> {
-        self.iter().find(|key| key.name.eq_ignore_ascii_case(name))
+        let mut keys = self.0.iter();
+        keys.find(|key| key.name.eq_ignore_ascii_case(name))
     }
 
     /// Sets a key, to a generated value if none is given, and says if it is new.
@@ -56,7 +53,7 @@ impl Scope {
     }
 
     fn holds(&self, value: &str) -> bool {
-        self.iter().any(|key| key.value == value)
+        self.0.iter().any(|key| key.value == value)
     }
 }
 

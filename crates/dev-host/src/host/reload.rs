@@ -57,9 +57,9 @@ impl Reload {
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
         let is_known = |function: &Function| before.app.has(function);
-        let new = app.functions.iter().filter(|function| !is_known(function));
-        let is_less = app.functions.len() < before.app.functions.len();
-        if !built.is_new && !changed.iter().any(is_json) && !is_less && new.count() == 0 {
+        let is_same =
+            app.functions.len() == before.app.functions.len() && app.functions.iter().all(is_known);
+        if !built.is_new && !changed.iter().any(is_json) && is_same {
             host.console.host(&format!(
                 "nothing to do: no new executable after {build:.1} s of building"
             ));
@@ -76,14 +76,9 @@ impl Reload {
             "built in {build:.1} s, serving the new handler after {:.1} s",
             seconds()
         ));
-        let served = host.served();
-        for function in served
-            .app
-            .functions
-            .iter()
-            .filter(|function| !is_known(function))
-        {
-            host.console.plain(&host.how_to_call(&served.app, function));
+        let app = &host.served().app;
+        for function in app.functions.iter().filter(|it| !is_known(it)) {
+            host.console.plain(&host.how_to_call(app, function));
         }
         Ok(())
     }

@@ -58,29 +58,27 @@ impl Process {
         let group = watchdog.id().map_or(0, u32::cast_signed);
 
         let (id, port) = (Uuid::new_v4().to_string(), port.to_string());
-        let environment = [
+        let mut environment = launch.environment.clone();
+        for (name, value) in [
             ("FUNCTIONS_CUSTOMHANDLER_PORT", &port),
             ("FUNCTIONS_HTTPWORKER_PORT", &port),
             ("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", &id),
             ("FUNCTIONS_HTTPWORKER_ID", &id),
-        ];
+        ] {
+            environment.insert(name.to_owned(), value.clone());
+        }
         let variable = |name: &str| {
-            let own = environment.iter().find(|(own, _)| *own == name);
-            let set = || launch.environment.iter().find(|(set, _)| set == name);
-            own.map(|(_, value)| (*value).clone())
-                .or_else(|| set().map(|(_, value)| value.clone()))
+            environment
+                .get(name)
+                .cloned()
                 .or_else(|| env::var(name).ok())
         };
-        let arguments: Vec<String> = launch
-            .arguments
-            .iter()
-            .map(|argument| expand(argument, variable))
-            .collect();
+        let arguments = launch.arguments.iter();
+        let arguments: Vec<String> = arguments.map(|text| expand(text, variable)).collect();
         let mut child = Command::new(&launch.executable)
             .args(split(&arguments.join(" ")))
             .current_dir(&launch.working_directory)
-            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
-            .envs(environment)
+            .envs(&environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
