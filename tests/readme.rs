@@ -50,7 +50,7 @@ fn try_it() {
 /// goes to dev-host.
 #[test]
 fn the_key_of_func_start() {
-    let app = app(env!("CARGO_BIN_EXE_handler"), |_| {});
+    let app = app(env!("CARGO_BIN_EXE_handler"));
     let host = dev_host::start(dev_host::Options {
         app_root: app.path().to_owned(),
         function_key: Some("key-of-the-file==".to_owned()),
@@ -84,7 +84,8 @@ fn what_is_named_is_there() {
     let path = Regex::new(r"`([A-Za-z0-9_./-]*(?:/[A-Za-z0-9_.-]*|\.[a-z]+))`").unwrap();
     let script = Regex::new(r"(?m)^(\./[^ \n]+)").unwrap();
     // What a reader of the README may write or build, and what git does not keep.
-    let others = "/src/greeting.rs\n/Greeting/function.json\n/target/debug/handler\n";
+    let others = "/src/greeting.rs\n/Greeting/function.json\n/src/order.rs\n/Order/function.json\n\
+                  /target/debug/handler\n";
     let others = read(".gitignore") + others;
     let files = checkout::files();
     let texts = files.iter().filter(|file| file.ends_with(".md"));

@@ -1,20 +1,20 @@
-//! The project's own function app in a folder of its own, for a host to start.
+//! The function app of the conformance suite in a folder of its own, for a host to start.
 
 use std::os::unix::fs::symlink;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{project, put, read};
+use crate::project;
 
-/// With any handler, and after a change to host.json.
-pub fn app(handler: &str, change: impl Fn(&mut Value)) -> TempDir {
-    let app = TempDir::new().unwrap();
-    let mut host = serde_json::from_str(&read("host.json")).unwrap();
-    change(&mut host);
-    put(app.path(), "host.json", host.to_string());
-    let link = |original, name| symlink(project().join(original), app.path().join(name));
-    link("RandomNumber", "RandomNumber").unwrap();
-    link(handler, "handler").unwrap();
+/// With any handler.
+pub fn app(handler: &str) -> TempDir {
+    let (app, original) = (
+        TempDir::new().unwrap(),
+        project().join("crates/conformance/app"),
+    );
+    let link = |original, name| symlink(original, app.path().join(name)).unwrap();
+    link(original.join("host.json"), "host.json");
+    link(original.join("RandomNumber"), "RandomNumber");
+    link(handler.into(), "handler");
     app
 }

@@ -71,12 +71,48 @@ impl Connection {
             headers,
             body: Vec::new(),
         };
-        if method != "HEAD" && answer.status != 100 {
-            let length = answer.header("content-length").expect("a Content-Length");
-            answer.body = vec![0; length.parse().unwrap()];
-            self.stream.read_exact(&mut answer.body).unwrap();
+        if method == "HEAD" || answer.status == 100 {
+            return answer;
         }
-        answer
+        if let Some(length) = answer.header("content-length") {
+            answer.body = self.bytes(length.parse().unwrap());
+            return answer;
+        }
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
+        loop {
+            let line = self.until("\r\n");
+            let size = usize::from_str_radix(line.trim_end(), 16).expect("a chunk");
+            answer.body.extend(self.bytes(size));
+            self.until("\r\n");
+            if size == 0 {
+                return answer;
+            }
+        }
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).expect("more of it");
+        bytes
+    }
+
+    /// What comes up to a text, which is its end.
+    pub fn until(&mut self, end: &str) -> String {
+        let mut text = Vec::new();
+        while !text.ends_with(end.as_bytes()) {
+            text.extend(self.bytes(1));
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    /// To send from another thread while this one reads.
+    pub fn sender(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().unwrap()
+    }
+
+    /// Waits for the end of the connection. True if nothing comes before it, not even a reset.
+    pub fn ends(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0))
     }
 
     /// All that comes until the handler closes the connection.

@@ -25,7 +25,7 @@ impl Handler {
     /// Waits for the line that says the port. Or gives what was printed, if the handler ends.
     pub fn spawn(command: Command) -> Result<Self, Ended> {
         Self::spawn_until(command, |printed| {
-            let (_, port) = printed.split_once("INFO listening on http://127.0.0.1:")?;
+            let (_, port) = printed.split_once("INFO - listening on http://127.0.0.1:")?;
             port.split_once('\n')?.0.parse().ok()
         })
     }
@@ -53,13 +53,18 @@ impl Handler {
             if handler.child.try_wait().unwrap().is_some() {
                 return Some(false);
             }
-            handler.port = port(&handler.read("stdout"))?;
+            handler.port = port(&handler.stdout())?;
             Some(true)
         });
         if !listens {
             return Err(handler.ended());
         }
         Ok(handler)
+    }
+
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
     }
 
     fn read(&self, name: &str) -> String {

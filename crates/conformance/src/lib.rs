@@ -15,7 +15,6 @@
 //! | `headers` | headers expected; null: there must be none; a `*` at the end: begins with |
 //! | `answer` | the body expected; empty text: there must be none; left out: anything |
 //! | `keep` | values for later cases: a name, and where in the answer the value is |
-//! | `forwarding` | members that are otherwise when the host forwards instead of proxying |
 //! | `only` | `dev-host`: the rule holds here alone |
 //!
 //! In texts `{master}` stands for the master key, `{random}` for a text that is new in each run,
@@ -48,8 +47,6 @@ pub struct Target {
     pub url: String,
     pub master_key: String,
     pub is_dev_host: bool,
-    /// If it has only `enableForwardingHttpRequest`.
-    pub is_forwarding: bool,
     /// For how long, in all, a case that differs is tried again: a host with several instances can
     /// refuse a key for up to a minute after it was set.
     pub patience: Duration,
@@ -87,7 +84,7 @@ pub fn run(target: &Target, mut tell: impl FnMut(&str)) -> Result<Summary, Strin
     }
     let mut outcome = Ok(());
     'all: for group in &groups {
-        for case in group.cases(target.is_forwarding) {
+        for case in group.cases() {
             if case.only.is_some() && !target.is_dev_host {
                 summary.skipped += 1;
                 continue;
@@ -121,15 +118,10 @@ struct Group {
 }
 
 impl Group {
-    fn cases(&self, is_forwarding: bool) -> impl Iterator<Item = Case> {
-        self.cases.iter().map(move |case| {
+    fn cases(&self) -> impl Iterator<Item = Case> {
+        self.cases.iter().map(|case| {
             let mut whole = self.each.clone();
             whole.extend(case.clone());
-            if let Some(Value::Object(otherwise)) = whole.remove("forwarding")
-                && is_forwarding
-            {
-                whole.extend(otherwise);
-            }
             serde_json::from_value(Value::Object(whole)).expect("conformance.json holds cases")
         })
     }
@@ -209,7 +201,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What differs, if anything does.
     /// Without it most cases would differ, and not for what they are about.
     fn holds_master_key(&self) -> Result<bool, ureq::Error> {
         let answer = self
@@ -285,6 +276,7 @@ impl<'a> Run<'a> {
         Ok((Response::from_parts(head, ()), bytes))
     }
 
+    /// What differs, if anything does.
     fn difference(&self, case: &Case, answer: &Response<()>, body: &[u8]) -> Option<String> {
         let status = answer.status().as_u16();
         if !case.status.all().contains(&status) {
@@ -433,7 +425,6 @@ mod tests {
             url: "http://localhost".to_owned(),
             master_key: "m".to_owned(),
             is_dev_host: true,
-            is_forwarding: false,
             patience: Duration::ZERO,
         };
         let run = Run::new(&target);

@@ -17,9 +17,6 @@ struct Arguments {
     /// Include the cases that hold for dev-host alone
     #[arg(long)]
     dev_host: bool,
-    /// The host has enableForwardingHttpRequest and not enableProxyingHttpRequest
-    #[arg(long)]
-    forwarding: bool,
     /// How many seconds, in all, to try again when a call differs: it takes a while until all
     /// instances know a new key
     #[arg(long, default_value_t = 90)]
@@ -35,7 +32,6 @@ fn main() -> ExitCode {
                 url: arguments.url.trim_end_matches('/').to_owned(),
                 master_key,
                 is_dev_host: arguments.dev_host,
-                is_forwarding: arguments.forwarding,
                 patience: Duration::from_secs(arguments.patience),
             };
             run(&target, |difference| println!("{difference}"))

@@ -1,10 +1,6 @@
 //! The function app in which the program runs: its files, held against what the program registers.
 
-use std::{
-    env,
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::env;
 
 use log::warn;
 use routes::{Function, HostJson, Routes};
@@ -26,15 +22,9 @@ impl FunctionApp {
     ///
     /// One line: what is wrong in which file or in the program, and what to write.
     pub fn read(names: &[String]) -> Result<Self, String> {
-        let root = match env::var_os(ROOT) {
-            Some(root) => PathBuf::from(root),
-            None => env::current_dir()
-                .map_err(|error| format!("there is no working directory ({error}): set {ROOT}"))?,
-        };
-        let variables = env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let host = HostJson::read(&root, variables)?;
+        let here = env::current_dir().unwrap_or_default();
+        let root = here.join(env::var_os(ROOT).unwrap_or_default());
+        let host = HostJson::read(&root, env::vars_os())?;
         host.require_proxying()?;
         let functions = routes::functions(&root, &host.route_prefix()?)?;
         for (index, name) in names.iter().enumerate() {
@@ -45,55 +35,25 @@ impl FunctionApp {
             }
             if !functions.iter().any(|function| function.name == *name) {
                 warn!(
-                    "the function {name} is registered, but {} is missing: no call can reach it",
-                    file(&root, name)
+                    "the function {name} is registered, but {} has no function.json: no call can \
+                     reach it",
+                    root.join(name).display()
                 );
             }
         }
-        let registered = functions.iter().map(|function| {
-            let registered = names.iter().position(|name| *name == function.name);
-            let registered = registered.ok_or_else(|| not_registered(&root, function))?;
-            match function.is_reserved {
-                false => Ok(registered),
-                true => Err(format!(
-                    "{}: routes that begin with \"admin\" or \"runtime\" are the host's own: give \
-                     another \"route\"",
-                    file(&root, &function.name)
-                )),
-            }
-        });
+        let mut registered = Vec::new();
+        for Function { name, file, .. } in &functions {
+            let place = names.iter().position(|registered| registered == name);
+            registered.push(place.ok_or_else(|| {
+                format!(
+                    "{file} is there, but no function {name} is registered: add it to the program \
+                     by functions.add({name:?}, …), or delete the folder"
+                )
+            })?);
+        }
         Ok(Self {
-            registered: registered.collect::<Result<_, String>>()?,
+            registered,
             routes: Routes::new(functions)?,
         })
     }
-
-    /// One function a line: name, methods, route and level, with tabs between them.
-    pub fn list(&self) -> String {
-        let mut list = String::new();
-        for function in self.routes.functions() {
-            let methods = match function.methods.as_deref() {
-                None | Some([]) => "*".to_owned(),
-                Some(methods) => methods.join(","),
-            };
-            let Function {
-                name, route, level, ..
-            } = function;
-            let _ = writeln!(list, "{name}\t{methods}\t/{route}\t{level}");
-        }
-        list
-    }
-}
-
-fn file(root: &Path, name: &str) -> String {
-    root.join(name).join("function.json").display().to_string()
-}
-
-fn not_registered(root: &Path, function: &Function) -> String {
-    let name = &function.name;
-    format!(
-        "{} is there, but no function {name} is registered: add it to the program by \
-         functions.add({name:?}, …), or delete the folder",
-        file(root, name)
-    )
 }

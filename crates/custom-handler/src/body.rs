@@ -13,31 +13,36 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage as _,
     body::{BodySize, BoxBody, MessageBody},
-    dev::Payload,
+    dev::{Payload, ServiceRequest},
     error::PayloadError,
     http::{Method, header},
     web::Bytes,
 };
 use futures_util::Stream;
 
-use crate::invocation::{ID, Id};
+use crate::invocation::{CURRENT, Invocation};
 
 /// A request's body. The function and the reader of the rest share it.
 #[derive(Clone)]
 pub struct Shared(Rc<RefCell<Payload>>);
 
 impl Shared {
-    pub fn new(payload: Payload) -> Self {
-        Self(Rc::new(RefCell::new(payload)))
-    }
-
-    /// As the function gets it.
-    pub fn lent(&self) -> Payload {
-        Payload::Stream {
-            payload: Box::pin(self.clone()),
+    /// Takes the body out of a request, and lends it to the function. None if there is nothing to
+    /// read.
+    pub fn of(request: &mut ServiceRequest) -> Option<Self> {
+        let is_endless = is_endless(request);
+        let payload = request.parts_mut().1;
+        let body = payload.take();
+        if is_endless || matches!(body, Payload::None) {
+            return None;
         }
+        let body = Self(Rc::new(RefCell::new(body)));
+        *payload = Payload::Stream {
+            payload: Box::pin(body.clone()),
+        };
+        Some(body)
     }
 
     /// Whether the function, or the answer that it has given, may still read it.
@@ -46,7 +51,7 @@ impl Shared {
     }
 
     /// Reads what is left and throws it away.
-    pub async fn read_rest(&mut self) {
+    pub async fn read_rest(mut self) {
         poll_fn(|context| self.poll_rest(context)).await;
     }
 
@@ -67,8 +72,9 @@ impl Stream for Shared {
 /// The body of an answer, behind which the rest of the request's is read.
 pub struct Answer {
     pub body: BoxBody,
-    pub id: Option<Id>,
-    pub request: Option<Shared>,
+    pub call: Invocation,
+    /// What is left of the request's body, if the function may still read it.
+    pub left: Option<Shared>,
 }
 
 impl MessageBody for Answer {
@@ -82,10 +88,12 @@ impl MessageBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        let id = self.id;
-        let piece = ID.sync_scope(id, || Pin::new(&mut self.body).poll_next(context));
-        if let (Poll::Ready(None), Some(request)) = (&piece, &mut self.request) {
-            ready!(request.poll_rest(context));
+        let Self { body, call, left } = &mut *self;
+        let piece = CURRENT.sync_scope(call.clone(), || Pin::new(&mut *body).poll_next(context));
+        if let (Poll::Ready(None), Some(left)) = (&piece, left) {
+            // Nothing that has ended may be polled again.
+            *body = BoxBody::new(());
+            ready!(left.poll_rest(context));
         }
         piece.map_err(Error::from)
     }
@@ -93,9 +101,9 @@ impl MessageBody for Answer {
 
 /// Whether the request has a body that ends only with the connection: one that asks for another
 /// protocol. Nobody may wait for the end of such a body.
-pub fn is_endless(request: &impl HttpMessage, method: &Method) -> bool {
+fn is_endless(request: &ServiceRequest) -> bool {
     let mut upgrades = request.headers().get_all(header::UPGRADE);
     let is_upgrade = upgrades.any(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let is_chunked = request.chunked().unwrap_or_default();
-    !is_chunked && (is_upgrade || *method == Method::CONNECT)
+    !is_chunked && (is_upgrade || request.method() == Method::CONNECT)
 }

@@ -1,15 +1,18 @@
 //! The functions that a program registers.
 
-use std::{pin::Pin, rc::Rc};
+use std::rc::Rc;
 
+use actix_service::boxed::BoxService;
 use actix_web::{
-    Error, FromRequest, Handler, HttpMessage as _, Responder, Route,
+    Error, FromRequest, Handler, Responder, Route,
     body::MessageBody,
     dev::{
         Service, ServiceFactory, ServiceRequest, ServiceResponse, Transform, fn_factory, fn_service,
     },
     web::{self, ServiceConfig},
 };
+
+use crate::invocation::CURRENT;
 
 /// The functions of the app, with the state and the middleware that they share.
 pub struct Functions<'a> {
@@ -19,27 +22,39 @@ pub struct Functions<'a> {
     middleware: Vec<Box<dyn FnOnce(Route) -> Route>>,
 }
 
-/// What actix-web makes of each route.
-type BoxService = Box<
-    dyn Service<
-            ServiceRequest,
-            Response = ServiceResponse,
-            Error = Error,
-            Future = Pin<Box<dyn Future<Output = Result<ServiceResponse, Error>>>>,
-        >,
->;
-
-/// Which of the functions a request is for, in the order in which they were registered.
-pub(crate) struct Chosen(pub usize);
-
-impl<'a> Functions<'a> {
-    pub(crate) fn new(config: &'a mut ServiceConfig) -> Self {
-        Self {
+impl Functions<'_> {
+    /// Has functions registered, and serves each request by the one that was chosen for it. Gives the
+    /// names of the functions.
+    pub(crate) fn configure(
+        config: &mut ServiceConfig,
+        register: impl Fn(&mut Functions),
+    ) -> Vec<String> {
+        let mut functions = Functions {
             config,
             names: Vec::new(),
             routes: Vec::new(),
             middleware: Vec::new(),
-        }
+        };
+        register(&mut functions);
+        let routes = Rc::new(functions.routes);
+        let chosen = fn_factory(move || {
+            let routes = Rc::clone(&routes);
+            async move {
+                let mut services = Vec::new();
+                for route in routes.iter() {
+                    services.push(route.new_service(()).await?);
+                }
+                let services = Rc::new(services);
+                Ok::<_, ()>(fn_service(move |request: ServiceRequest| {
+                    let index = CURRENT.with(|call| call.function);
+                    services[index].call(request)
+                }))
+            }
+        });
+        let wraps = functions.middleware.into_iter();
+        let route = wraps.fold(Route::new().service(chosen), |route, wrap| wrap(route));
+        functions.config.default_service(route);
+        functions.names
     }
 
     /// Registers a function under its name, that of the folder with its function.json. It is one of
@@ -72,7 +87,7 @@ impl<'a> Functions<'a> {
     pub fn wrap<M, B>(&mut self, middleware: M)
     where
         M: Transform<
-                BoxService,
+                BoxService<ServiceRequest, ServiceResponse, Error>,
                 ServiceRequest,
                 Response = ServiceResponse<B>,
                 Error = Error,
@@ -82,31 +97,5 @@ impl<'a> Functions<'a> {
     {
         self.middleware
             .push(Box::new(|route| route.wrap(middleware)));
-    }
-
-    /// Serves each request by the function that was chosen for it. Gives the functions' names.
-    pub(crate) fn finish(self) -> Vec<String> {
-        let routes = Rc::new(self.routes);
-        let chosen = fn_factory(move || {
-            let routes = Rc::clone(&routes);
-            async move {
-                let mut services = Vec::new();
-                for route in routes.iter() {
-                    services.push(route.new_service(()).await?);
-                }
-                let services = Rc::new(services);
-                Ok::<_, ()>(fn_service(move |request: ServiceRequest| {
-                    let index = request.extensions().get::<Chosen>().map_or(0, |it| it.0);
-                    services[index].call(request)
-                }))
-            }
-        });
-        let route = Route::new().service(chosen);
-        let route = self
-            .middleware
-            .into_iter()
-            .fold(route, |route, wrap| wrap(route));
-        self.config.default_service(route);
-        self.names
     }
 }

@@ -113,9 +113,6 @@ mod server;
 
 use std::{env, process::ExitCode};
 
-use actix_web::App;
-use log::error;
-
 use crate::app::FunctionApp;
 pub use crate::functions::Functions;
 
@@ -139,31 +136,25 @@ pub use crate::functions::Functions;
 ///
 /// The host restarts a program that ends so. It does not restart one that exits with 0, because it
 /// takes that for a wish to stop.
-pub async fn run<F>(crates: &[&str], register: F) -> ExitCode
-where
-    F: Fn(&mut Functions) + Clone + Send + 'static,
-{
+pub async fn run(
+    crates: &[&str],
+    register: impl Fn(&mut Functions) + Clone + Send + 'static,
+) -> ExitCode {
     logging::init(crates);
     let mut names = Vec::new();
     // This App is thrown away: what is registered can be seen only while one is configured.
-    App::new().configure(|config| {
-        let mut functions = Functions::new(config);
-        register(&mut functions);
-        names = functions.finish();
-    });
+    actix_web::App::new().configure(|config| names = Functions::configure(config, &register));
     let outcome = match FunctionApp::read(&names) {
         Ok(app) if env::args_os().nth(1).is_some_and(|it| it == "--check") => {
-            print!("{}", app.list());
+            print!("{}", app.routes);
             Ok(())
         }
         Ok(app) => server::serve(app, register).await,
         Err(problem) => Err(problem),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            error!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(problem) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    log::error!("{problem}");
+    ExitCode::FAILURE
 }

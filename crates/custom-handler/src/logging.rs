@@ -12,7 +12,7 @@ use std::{
 
 use log::{Level, LevelFilter, Record, error, warn};
 
-use crate::invocation;
+use crate::invocation::CURRENT;
 
 /// Starts logging, at the level in `RUST_LOG` or else at info. A panic is logged as an error.
 ///
@@ -51,8 +51,10 @@ fn is_own(record: &Record, crates: &[String]) -> bool {
 /// The host takes a line break for the end of a log entry, and an error with "warn" in it for a
 /// warning. So a line break or other control character becomes a space, and an error says "w*rn".
 fn line(record: &Record) -> String {
+    let id = CURRENT.try_with(|call| call.id.clone()).ok().flatten();
+    let id = id.as_deref().unwrap_or("-");
     // No time of day: the host adds its own.
-    let line = invocation::with_id(|id| format!("{} {id} {}", record.level(), record.args()));
+    let line = format!("{} {id} {}", record.level(), record.args());
     let mut line = line.replace(char::is_control, " ");
     if record.level() == Level::Error {
         let small = line.to_ascii_lowercase();

@@ -9,9 +9,9 @@ use std::{
 };
 
 use actix_web::{
-    App, Error, HttpMessage as _, HttpResponse, HttpServer,
+    App, Error, HttpResponse, HttpServer,
     body::BoxBody,
-    dev::{Payload, ServiceRequest, ServiceResponse},
+    dev::{ServiceRequest, ServiceResponse},
     error::ErrorInternalServerError,
     http::{KeepAlive, Method, StatusCode, header},
     middleware::{Next, from_fn},
@@ -21,9 +21,9 @@ use log::{error, info, warn};
 
 use crate::{
     app::FunctionApp,
-    body::{Answer, Shared, is_endless},
-    functions::{Chosen, Functions},
-    invocation::{self, ID},
+    body::{Answer, Shared},
+    functions::Functions,
+    invocation::{self, CURRENT, Invocation},
 };
 
 /// The variable in which the host says where it will look for the handler.
@@ -32,10 +32,10 @@ const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 /// Serves the functions until SIGTERM or SIGINT.
 ///
 /// An error is one line, for the log.
-pub async fn serve<F>(app: FunctionApp, register: F) -> Result<(), String>
-where
-    F: Fn(&mut Functions) + Clone + Send + 'static,
-{
+pub async fn serve(
+    app: FunctionApp,
+    register: impl Fn(&mut Functions) + Clone + Send + 'static,
+) -> Result<(), String> {
     let port = port()?;
     let app = Arc::new(app);
     let server = HttpServer::new(move || {
@@ -44,11 +44,7 @@ where
             .wrap(from_fn(move |request, next| {
                 answer(Arc::clone(&app), request, next)
             }))
-            .configure(|config| {
-                let mut functions = Functions::new(config);
-                register(&mut functions);
-                functions.finish();
-            })
+            .configure(|config| drop(Functions::configure(config, &register)))
     })
     // A machine in Azure (an instance) has one or two cores, and the host needs most of them.
     .workers(1)
@@ -67,21 +63,18 @@ where
     for address in server.addrs() {
         info!("listening on http://{address}");
     }
-    server
-        .run()
-        .await
-        .map_err(|error| format!("the server failed: {error}"))
+    let ended = server.run().await;
+    ended.map_err(|error| format!("the server failed: {error}"))
 }
 
 fn port() -> Result<u16, String> {
     let Some(value) = env::var_os(PORT) else {
-        warn!("{PORT} is not set: no host, so no key is checked. `cargo start` starts one too");
+        warn!("{PORT} is not set, so no host has started this program, and no key is checked");
         return Ok(3000); // as in Microsoft's examples
     };
     let value = value.to_string_lossy();
-    value
-        .parse()
-        .map_err(|_| format!("{PORT} is {value:?}: give a port from 0 (any free one) to 65535"))
+    let port = value.parse();
+    port.map_err(|_| format!("{PORT} is {value:?}: give a port from 0 (any free one) to 65535"))
 }
 
 /// Answers a request: finds the function that it is for, and has it called.
@@ -90,53 +83,32 @@ async fn answer(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<Answer>, Error> {
-    let id = invocation::id(request.headers());
-    let body = shared_body(&mut request);
-    let response = ID.scope(id, async {
-        let status = match choose(&app, &mut request) {
-            Ok(()) => {
-                let call = AssertUnwindSafe(next.call(request)).catch_unwind();
-                // A panic becomes a 500. Without an answer the host would send a GET again, 40
-                // times.
-                return call
-                    .await
-                    .unwrap_or_else(|_| Err(ErrorInternalServerError("")));
-            }
-            Err(status) => status,
-        };
-        Ok(request.into_response(HttpResponse::new(status)))
-    });
-    let response = response.await;
-    let request = match body {
-        Some(mut body) if !body.is_lent() => {
-            body.read_rest().await;
-            None
+    let mut left = Shared::of(&mut request);
+    let mut call = Invocation::default();
+    let response = match choose(&app, &mut request) {
+        Err(status) => Ok(request.into_response(HttpResponse::new(status))),
+        Ok(function) => {
+            let id = invocation::id(request.headers());
+            call = Invocation { id, function };
+            let served = AssertUnwindSafe(async { next.call(request).await }).catch_unwind();
+            let served = CURRENT.scope(call.clone(), served).await;
+            // A panic becomes a 500. Without an answer the host would send a GET again, 40 times.
+            served.unwrap_or_else(|_| Err(ErrorInternalServerError("")))
         }
-        body => body,
     };
-    Ok(response?.map_body(|_, body| Answer { body, id, request }))
+    if let Some(body) = left.take_if(|body| !body.is_lent()) {
+        body.read_rest().await;
+    }
+    Ok(response?.map_body(|_, body| Answer { body, call, left }))
 }
 
-/// Takes the body out of a request and lends it to the function. None if there is nothing to read.
-fn shared_body(request: &mut ServiceRequest) -> Option<Shared> {
-    let is_endless = is_endless(request, request.method());
-    let payload = request.parts_mut().1;
-    let body = match payload.take() {
-        Payload::None => return None,
-        _ if is_endless => return None,
-        body => Shared::new(body),
-    };
-    *payload = body.lent();
-    Some(body)
-}
-
-/// Notes in the request which function it is for, and the parameters of its route. For a request
-/// that is for none, gives the status of the answer.
-fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<(), StatusCode> {
+/// The function that a request is for, the parameters of whose route it gets: its place among the
+/// registered ones. For a request that is for none, the status of the answer.
+fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<usize, StatusCode> {
     let path = request.uri().path();
     // The host asks `GET /` until something answers; any answer will do.
-    let is_call = request.headers().contains_key(invocation::HEADER);
-    if path == "/" && request.method() == Method::GET && !is_call {
+    let is_call = || request.headers().contains_key(invocation::HEADER);
+    if path == "/" && request.method() == Method::GET && !is_call() {
         return Err(StatusCode::OK);
     }
     if is_rebuilt(request) {
@@ -151,20 +123,15 @@ fn choose(app: &FunctionApp, request: &mut ServiceRequest) -> Result<(), StatusC
     }
     let found = app.routes.find(request.method().as_str(), path);
     let (index, parameters) = found.ok_or(StatusCode::NOT_FOUND)?;
-    // actix-web decodes a parameter once more.
-    let parameters: Vec<(String, String)> = parameters
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.replace('%', "%25"))))
-        .collect();
-    request
-        .extensions_mut()
-        .insert(Chosen(app.registered[index]));
-    let info = request.match_info_mut();
-    info.reset();
+    let values = request.match_info_mut();
+    values.reset();
     for (name, value) in parameters {
-        info.add_static(name, value);
+        if let Some(value) = value {
+            // actix-web decodes it once more.
+            values.add_static(name.to_owned(), value.replace('%', "%25"));
+        }
     }
-    Ok(())
+    Ok(app.registered[index])
 }
 
 /// Whether the host has made another request of the client's, by its signature in the User-Agent: so

@@ -1,5 +1,5 @@
-//! What the person at the keyboard sees. No key is ever part of it, except in the greeting, which
-//! the executable prints.
+//! What the person at the keyboard sees. No key is part of it, except where it says how to call a
+//! function.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -29,6 +29,11 @@ impl Console {
     /// A line of the host itself.
     pub(crate) fn host(&self, line: &str) {
         (self.0)(&format!("host         {line}"));
+    }
+
+    /// Lines for the person at the keyboard, which may have a key.
+    pub(crate) fn plain(&self, lines: &str) {
+        lines.lines().for_each(|line| (self.0)(line));
     }
 
     pub(crate) fn warning(&self, line: &str) {

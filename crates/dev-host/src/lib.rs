@@ -1,69 +1,48 @@
 //! A small Functions host for development: it starts a custom handler as the Azure Functions host
-//! does, checks the access keys and passes requests on. One rule of the real host per module:
+//! does, checks the access keys and passes requests on. Each room uses only those below it:
 //!
-//! - `app`, of `host_json` and `function`: what the app's files say;
-//! - `constraint`: which texts a parameter of a route takes;
+//! - `server`: connections, and the host's end;
+//! - `host`: which function a call is for, and which key opens it;
+//! - `proxy`: how a call is passed on;
 //! - `worker`: the handler's process;
-//! - `files`, `cargo`, `reload`: a change of a file is built and served;
-//! - `limits`: how many calls at once, and for how long;
-//! - `auth` and `keys`: which key opens what;
-//! - `http`, `request`, `answer`, `server`: HTTP as the real host's server speaks it;
-//! - `host`: what all calls share;
-//! - `dispatch`: what becomes of a request;
-//! - `forward`: the two ways to pass it on;
-//! - `admin`: what the host itself answers;
-//! - `console`: which line gets which level.
-//!
-//! No two modules use each other. A call goes through `server` and `dispatch` to `admin` or `forward`,
-//! which use what they share (`host`, `request`, `answer`); `worker` and `http` are at the bottom.
+//! - `app`: the app as it lies on the disk;
+//! - `wire`: HTTP as the real host's server speaks it.
 //!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
 
-mod admin;
-mod answer;
 mod app;
-mod auth;
-mod cargo;
 mod console;
-mod constraint;
-mod dispatch;
-mod files;
-mod forward;
-mod function;
 mod host;
-mod host_json;
-mod http;
-mod keys;
 mod limits;
-mod reload;
-mod request;
+mod proxy;
 mod server;
+mod wire;
 mod worker;
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
-    sync::{Arc, Mutex, RwLock, mpsc},
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use routes::Level;
-use tokio::{runtime, sync::watch, task::LocalSet};
+use tokio::{runtime, task::LocalSet};
 
 use crate::{
-    app::App,
-    files::Watch,
-    function::Function,
-    host::Host,
-    keys::Keys,
-    reload::Reload,
-    request::decoded_path,
-    worker::{Gate, Worker},
+    app::{App, watch::Watch},
+    host::{Host, Served, keys::Access, reload::Reload},
+    proxy::Handler,
+    server::run,
+    wire::request::decoded_path,
+    worker::{Worker, build::build, gate::Gate},
 };
 pub use crate::{console::Console, limits::Limits};
+
+/// What a path has in the places of a route's parameters; none where an optional one is left out.
+pub type Parameters = BTreeMap<String, Option<String>>;
 
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
@@ -118,10 +97,8 @@ impl Default for Options {
 
 /// A host whose handler answers. It stops when this is dropped.
 pub struct Running {
-    url: String,
     port: u16,
     host: Arc<Host>,
-    stop: watch::Sender<bool>,
     thread: Option<JoinHandle<Result<(), String>>>,
 }
 
@@ -133,7 +110,8 @@ pub struct Running {
 /// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
 /// answer.
 pub fn start(options: Options) -> Result<Running, String> {
-    let mut app = App::read(&options.app_root, &options.console)?;
+    let console = options.console;
+    let mut app = App::read(&options.app_root, &console)?;
     let address = SocketAddr::new(options.address, options.port);
     let listener = TcpListener::bind(address).map_err(|error| {
         format!(
@@ -141,25 +119,33 @@ pub fn start(options: Options) -> Result<Running, String> {
              `cargo start -- --port 0` takes any free one"
         )
     })?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| format!("{address} has no port: {error}"))?;
+    let local = listener.local_addr();
+    let address = local.map_err(|error| format!("{address} has no port: {error}"))?;
+    let key = options.function_key.as_deref();
+    let why = match options.auth {
+        false => Some("no key is checked (--no-auth)"),
+        true if key == Some(WALKTHROUGH_KEY) => {
+            Some("the key is the walkthrough's, which is public: give another one with --key")
+        }
+        true => None,
+    };
+    if let Some(why) = why.filter(|_| !options.address.is_loopback()) {
+        let whoever = format!("whoever reaches {}", options.address);
+        console.warning(&format!("{whoever} can call each function: {why}"));
+    }
 
     let host_name = format!("localhost:{}", address.port());
     let mut limits = options.limits;
     let mut reload = None;
     let (worker, gate) = if let Some(port) = options.attach {
-        options.console.host(&format!(
+        console.host(&format!(
             "calls wait for the handler that you start with FUNCTIONS_CUSTOMHANDLER_PORT={port}"
         ));
         // Who stands at a breakpoint takes his time.
         limits.inactivity = Duration::MAX;
-        app.host_json.limits.timeout = None;
+        app.host_json.throttle.timeout = None;
         (None, Gate::attached(port))
     } else {
-        if cargo::is_package(&app.root) {
-            options.console.host("building the handler");
-        }
         // Before the build, so that nothing that is saved meanwhile is missed.
         if options.watch {
             reload = Some(Reload {
@@ -168,64 +154,43 @@ pub fn start(options: Options) -> Result<Running, String> {
                 host_name: host_name.clone(),
             });
         }
-        let built = block_on(cargo::build(&app, options.release, false))??;
+        let built = block_on(build(&app, options.release, Some(&console)))??;
         let launch = app.launch(built.executable, &host_name);
-        let console = options.console.clone();
-        let (worker, orders, gate) = Worker::new(launch, console, limits)?;
-        (Some((worker, orders)), gate)
+        let (worker, gate) = Worker::new(launch, console.clone(), limits)?;
+        (Some(worker), gate)
     };
-    let host = Arc::new(Host {
-        keys: Mutex::new(Keys::new(
-            &app.functions,
-            options.master_key,
-            options.function_key,
-        )),
-        app: RwLock::new(Arc::new(app)),
-        auth: options.auth,
-        gate,
-        console: options.console,
+    let handler = Handler::new(gate, limits);
+    let host = Arc::new(Host::new(
+        Served { app, handler },
+        Access::new(!options.auth, options.master_key, options.function_key),
+        format!("http://{address}").replace("127.0.0.1", "localhost"),
+        console,
         limits,
-        start: Instant::now(),
-    });
-    let (stop, stopped) = watch::channel(false);
+    ));
     let (ready, is_ready) = mpsc::channel();
-    let serving = Arc::clone(&host);
-    let stop_on_signals = options.stop_on_signals;
-    let thread = thread::Builder::new()
-        .name("dev-host".to_owned())
-        .spawn(move || {
-            block_on(server::run(
-                serving,
-                worker,
-                reload,
-                listener,
-                stopped,
-                stop_on_signals,
-                ready,
-            ))?
-        })
-        .map_err(|error| format!("no thread for the host: {error}"))?;
-
+    let (serving, on_signals) = (Arc::clone(&host), options.stop_on_signals);
+    let serve = move || block_on(run(serving, worker, reload, listener, on_signals, ready))?;
+    let thread = thread::Builder::new().name("dev-host".to_owned());
+    let thread = thread.spawn(serve);
+    let thread = thread.map_err(|error| format!("no thread for the host: {error}"))?;
     let running = Running {
-        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
         port: address.port(),
         host,
-        stop,
         thread: Some(thread),
     };
-    if is_ready.recv().is_ok() {
-        Ok(running)
-    } else {
-        running.wait().and(Err(
-            "the host was stopped before the handler answered".to_owned()
-        ))
+    match is_ready.recv() {
+        Ok(()) => Ok(running),
+        Err(_) => Err(running
+            .wait()
+            .err()
+            .unwrap_or_else(|| "the host was stopped before the handler answered".to_owned())),
     }
 }
 
 impl Running {
     /// Without a slash at its end.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.host.url
     }
 
     pub fn port(&self) -> u16 {
@@ -233,74 +198,26 @@ impl Running {
     }
 
     pub fn master_key(&self) -> String {
-        self.host.keys().master.clone()
+        self.host.access.keys().master.clone()
     }
 
     /// The key `default` of a function, unless there is no such function or it has lost that key.
     pub fn function_key(&self, function: &str) -> Option<String> {
-        let mut keys = self.host.keys();
-        let key = keys.scope(Some(function))?.get("default")?;
-        Some(key.value.clone())
+        self.host.access.keys().default_of(function)
     }
 
     /// The function that a call is for, and the parameters of its route.
-    pub fn route(
-        &self,
-        method: &str,
-        path: &str,
-    ) -> Option<(String, BTreeMap<String, Option<String>>)> {
-        let app = self.host.app();
-        let (function, parameters) = app.find(method, &decoded_path(path)?)?;
+    pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
+        let served = self.host.served();
+        let (function, parameters) = served.app.find(method, &decoded_path(path)?)?;
         let owned = |(name, value): (&str, _)| (name.to_owned(), value);
-        Some((
-            function.name.clone(),
-            parameters.into_iter().map(owned).collect(),
-        ))
+        let parameters = parameters.into_iter().map(owned).collect();
+        Some((function.name.clone(), parameters))
     }
 
     /// What to call and with which key, for the person at the keyboard.
     pub fn greeting(&self) -> String {
-        let app = self.host.app();
-        let calls: String = app.functions.iter().map(|f| self.greet(f)).collect();
-        let keys = match self.host.auth {
-            true => format!(
-                "Master key, for every function and the Key Management API: {}\n",
-                self.master_key()
-            ),
-            false => "No key is checked.\n".to_owned(),
-        };
-        calls + &keys
-    }
-
-    fn greet(&self, function: &Function) -> String {
-        let (name, methods) = (&function.name, &function.methods);
-        let listed = match methods {
-            None => "any method".to_owned(),
-            Some(methods) => methods.join(", "),
-        };
-        let url = format!("{}/{}", self.url, function.route);
-        let state = if function.disabled { " (disabled)" } else { "" };
-        let methods = methods.as_deref().unwrap_or_default();
-        let method = match methods.first().map(String::as_str) {
-            Some(_) if methods.iter().any(|method| method == "GET") => String::new(),
-            // With -X curl would wait for a body.
-            Some("HEAD") => " --head".to_owned(),
-            Some(method) => format!(" -X {method}"),
-            None => String::new(),
-        };
-        let key = match function.level {
-            _ if !self.host.auth => None,
-            _ if function.disabled => Some(self.master_key()),
-            Level::Anonymous => None,
-            Level::Function => self.function_key(name),
-            Level::Admin => Some(self.master_key()),
-        };
-        let header = match key {
-            Some(key) => format!(" -H {}", quoted(&format!("x-functions-key: {key}"))),
-            None => String::new(),
-        };
-        let address = quoted(&url);
-        format!("{name}: [{listed}] {url}{state}\n  curl{method}{header} {address}\n")
+        self.host.greeting()
     }
 
     /// Waits until the host ends by itself or is asked to by a signal.
@@ -318,7 +235,7 @@ impl Running {
     ///
     /// One line: the host had already ended, and why.
     pub fn stop(mut self) -> Result<(), String> {
-        self.stop.send_replace(true);
+        self.host.stopping.send_replace(true);
         self.join()
     }
 
@@ -333,7 +250,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.host.stopping.send_replace(true);
         let _ = self.join();
     }
 }
@@ -344,9 +261,4 @@ fn block_on<T>(task: impl Future<Output = T>) -> Result<T, String> {
     let runtime = builder.enable_all().build();
     let runtime = runtime.map_err(|error| format!("the host can't begin: {error}"))?;
     Ok(LocalSet::new().block_on(&runtime, task))
-}
-
-/// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

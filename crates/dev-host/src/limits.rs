@@ -1,14 +1,7 @@
-//! How long the host waits, and what host.json allows a call: how many at once, and for how long.
-//! The figures are those of the table "host.json, measured".
+//! How long the host waits.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until},
-};
-
-/// How long the host waits.
 #[derive(Clone, Copy)]
 pub struct Limits {
     /// For the first answer of the handler, at each start.
@@ -17,71 +10,21 @@ pub struct Limits {
     pub inactivity: Duration,
     /// For running calls when the host is to stop.
     pub stop: Duration,
-    /// For running calls when another handler is to take the place of this one.
+    /// For running calls of a handler whose place another one has taken.
     pub swap: Duration,
+    /// Before a connection to the handler that no call uses is closed.
+    pub idle: Duration,
 }
 
 impl Default for Limits {
-    /// The first two are the real host's. It stops within 30 s, which is too long for a developer.
+    /// Start, inactivity and idle are the real host's. It stops within 30 s, which is too long for a developer.
     fn default() -> Self {
         Self {
             start: Duration::from_secs(30),
             inactivity: Duration::from_secs(240),
             stop: Duration::from_secs(5),
             swap: Duration::from_secs(30),
-        }
-    }
-}
-
-pub struct CallLimits {
-    /// `functionTimeout`.
-    pub timeout: Option<Duration>,
-    /// Running or waiting for their turn.
-    outstanding: Arc<Semaphore>,
-    running: Arc<Semaphore>,
-}
-
-/// The place of a call among the others.
-pub struct Place {
-    deadline: Option<Instant>,
-    _permits: [OwnedSemaphorePermit; 2],
-}
-
-impl CallLimits {
-    /// `functionTimeout`, `maxOutstandingRequests`, `maxConcurrentRequests`; none is no limit.
-    pub fn new(
-        timeout: Option<Duration>,
-        max_outstanding: Option<usize>,
-        max_concurrent: Option<usize>,
-    ) -> Self {
-        let semaphore = |permits: Option<usize>| {
-            Arc::new(Semaphore::new(permits.unwrap_or(Semaphore::MAX_PERMITS)))
-        };
-        Self {
-            timeout,
-            // Measured: of 2, one call gets in; of 3, two. For 1 it was not measured.
-            outstanding: semaphore(max_outstanding.map(|count| (count - 1).max(1))),
-            running: semaphore(max_concurrent),
-        }
-    }
-
-    /// Waits until it is a call's turn. None if too many calls are waiting already.
-    pub async fn place(&self) -> Option<Place> {
-        let outstanding = Arc::clone(&self.outstanding).try_acquire_owned().ok()?;
-        let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
-        Some(Place {
-            deadline: self.timeout.map(|timeout| Instant::now() + timeout),
-            _permits: [outstanding, running],
-        })
-    }
-}
-
-impl Place {
-    /// Ends when the call has taken too long.
-    pub async fn expires(&self) {
-        match self.deadline {
-            Some(deadline) => sleep_until(deadline).await,
-            None => std::future::pending().await,
+            idle: Duration::from_secs(60),
         }
     }
 }

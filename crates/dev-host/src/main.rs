@@ -1,6 +1,12 @@
 //! `cargo start`: options → host.
 
-use std::{env, net::IpAddr, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write as _},
+    net::IpAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use dev_host::{Console, Options, WALKTHROUGH_KEY};
@@ -51,14 +57,15 @@ fn main() -> ExitCode {
         stop_on_signals: true,
         ..Options::default()
     };
+    // A reader that is gone is no reason to end, here and below.
     let ended = dev_host::start(options).and_then(|host| {
-        println!("\n{}\nCtrl-C to stop\n", host.greeting());
+        let _ = writeln!(io::stdout(), "\n{}\nCtrl-C to stop\n", host.greeting());
         host.wait()
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("error: {message}");
+            let _ = writeln!(io::stderr(), "error: {message}");
             ExitCode::FAILURE
         }
     }

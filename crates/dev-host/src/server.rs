@@ -3,7 +3,6 @@
 use std::{
     future::pending,
     net::TcpListener,
-    rc::Rc,
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -18,14 +17,14 @@ use tokio::{
 };
 
 use crate::{
-    answer::{Answer, send},
-    dispatch::dispatch,
-    forward::Forwarder,
-    host::Host,
-    http::{Framing, Reader},
-    reload::Reload,
-    request::{Body, read_request},
-    worker::{Orders, Worker},
+    host::{Host, dispatch::dispatch, reload::Reload},
+    wire::{
+        answer::send,
+        message::{Answer, Framing},
+        reader::{Body, LONGEST_BODY, Reader},
+        request::read_request,
+    },
+    worker::{Worker, Workers},
 };
 
 /// How long Kestrel waits for the next request on a connection, and for the whole of its head.
@@ -45,28 +44,25 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// One line: why the host had to end although nobody asked it to.
 pub async fn run(
     host: Arc<Host>,
-    mut worker: Option<(Worker, Orders)>,
+    worker: Option<Worker>,
     reload: Option<Reload>,
     listener: TcpListener,
-    stopped: watch::Receiver<bool>,
     stop_on_signals: bool,
     ready: Sender<()>,
 ) -> Result<(), String> {
     let unable = |error| format!("the address can't be listened on: {error}");
     listener.set_nonblocking(true).map_err(unable)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(unable)?;
-    let forwarder = Rc::new(Forwarder::new(host.gate.clone(), host.limits.inactivity));
-    // Each connection holds a receiver: when all are gone, so are the connections.
-    let (stop, stopping) = watch::channel(false);
+    let (workers, mut problems) = Workers::new();
+    if let Some(worker) = worker {
+        workers.keep(worker);
+    }
     let accept = async {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (host, forwarder) = (Arc::clone(&host), Rc::clone(&forwarder));
-                    let stopping = stopping.clone();
-                    spawn_local(async move {
-                        serve(&host, &forwarder, stream, stopping).await;
-                    });
+                    let host = Arc::clone(&host);
+                    spawn_local(async move { serve(&host, stream).await });
                 }
                 // Too many open files: some may be closed soon.
                 Err(_) => sleep(Duration::from_millis(100)).await,
@@ -74,77 +70,69 @@ pub async fn run(
         }
     };
     let ready = async {
-        if host.gate.enter().await.port().await.is_some() {
+        if host.served().handler.gate.start().await.is_some() {
             let _ = ready.send(());
         }
         pending().await
     };
-    let handler = async {
-        match &mut worker {
-            Some((worker, orders)) => worker.run(orders).await,
-            None => pending().await,
+    let close_idle = async {
+        loop {
+            sleep(host.limits.idle / 4).await;
+            host.served().handler.close_idle();
         }
     };
     let reload = async {
         match reload {
-            Some(reload) => reload.run(&host).await,
+            Some(reload) => reload.run(&host, &workers).await,
             None => pending().await,
         }
     };
     let outcome = tokio::select! {
         // In this order, so that a signal is awaited before there is a handler to end.
         biased;
-        asked = asked(stopped, stop_on_signals) => asked,
-        problem = handler => Err(problem),
+        asked = asked(host.stopping.subscribe(), stop_on_signals) => asked,
+        Some(problem) = problems.recv() => Err(problem),
         problem = reload => Err(problem),
         never = ready => never,
+        never = close_idle => never,
         never = accept => never,
     };
     host.console
         .host("stopping, once the requests in flight are answered");
     drop(listener);
-    drop(stopping);
-    stop.send_replace(true);
-    let _ = timeout(host.limits.stop, stop.closed()).await;
-    if let Some((worker, _)) = &mut worker {
-        worker.stop().await;
-    }
+    host.stopping.send_replace(true);
+    let _ = timeout(host.limits.stop, host.stopping.closed()).await;
+    workers.end().await;
     outcome
 }
 
 /// Ends when the host is to stop.
-async fn asked(mut stopped: watch::Receiver<bool>, on_signals: bool) -> Result<(), String> {
-    let signals = async {
-        if !on_signals {
-            return pending().await;
-        }
-        let no_signal = |error| format!("no signal can be awaited: {error}");
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    };
-    tokio::select! {
-        _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
-        signalled = signals => signalled,
+async fn asked(mut stopping: watch::Receiver<bool>, on_signals: bool) -> Result<(), String> {
+    let to_stop = stopping.wait_for(|stopping| *stopping);
+    if !on_signals {
+        let _ = to_stop.await;
+        return Ok(());
     }
+    let no_signal = |error| format!("no signal can be awaited: {error}");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
+    tokio::select! {
+        _ = to_stop => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 /// Answers the requests of one connection.
-async fn serve(
-    host: &Host,
-    forwarder: &Forwarder,
-    stream: TcpStream,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn serve(host: &Host, stream: TcpStream) {
+    // When no connection listens any more, there is none.
+    let mut stopping = host.stopping.subscribe();
     let _ = stream.set_nodelay(true);
     let Ok(client) = stream.peer_addr() else {
         return;
     };
-    let (read, mut write) = stream.into_split();
+    let (read, write) = stream.into_split();
     let mut reader = Reader::new(read);
     loop {
         let begins = tokio::select! {
@@ -159,19 +147,19 @@ async fn serve(
         let request = match request.unwrap_or(Err(408)) {
             Ok(request) => request,
             Err(status) => {
-                let _ = send(&mut write, None, Answer::last(status)).await;
+                let _ = send(&write, None, Answer::last(status)).await;
                 return close(write).await;
             }
         };
-        let mut body = Body::new(&request, &mut reader, write.as_ref());
-        let mut answer = tokio::select! {
-            answer = dispatch(host, forwarder, &request, &mut body) => answer,
-            // The client has hung up.
+        let mut body = Body::new(&request, &mut reader);
+        let answered = tokio::select! {
+            biased;
+            // Measured: "The client shuts its sending side after the request".
             () = gone(write.as_ref()) => return,
+            answered = dispatch(host, &request, &mut body, &write) => answered,
         };
         let mut left = body.framing;
-        answer.closes |= !request.stays_open || *stopping.borrow();
-        match send(&mut write, Some(&request), answer).await {
+        match answered {
             Ok(true) => {}
             Ok(false) if left == Framing::NONE => return,
             Ok(false) => return close(write).await,
@@ -183,8 +171,11 @@ async fn serve(
                 return;
             }
         }
+        let most = reader.received + LONGEST_BODY;
         let drained = async {
-            while let Ok(piece) = reader.piece(&mut left).await {
+            while reader.received < most
+                && let Ok(piece) = reader.piece(&mut left).await
+            {
                 if piece.is_empty() {
                     return true;
                 }

@@ -87,11 +87,25 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
             park();
         },
         ["first-chunk"] => {
-            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-            stream.write_all(head.as_bytes()).ok()?;
+            let start = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+            stream.write_all(start.as_bytes()).ok()?;
+            // Until the host closes the connection.
+            return reader
+                .read_line(&mut head)
+                .ok()
+                .filter(|count| *count > 0)
+                .map(drop);
+        }
+        ["without-end"] => {
+            let mut bytes = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
             loop {
-                park();
+                stream.write_all(&bytes).ok()?;
+                bytes = vec![b'x'; 100_000];
             }
+        }
+        ["long-line", count] => {
+            print!("{}", "x".repeat(count.parse().unwrap()));
+            std::io::stdout().flush().unwrap();
         }
         ["tell-bytes"] => {
             // Only to show that the body begins to arrive before the client has sent all of it.

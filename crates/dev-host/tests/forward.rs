@@ -2,11 +2,14 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
 
 use common::{Answer, KEY, TestApp, call, get, send};
-use serde_json::json;
-use test_support::client::Connection;
+use test_support::{PATIENCE, client::Connection};
 
 #[test]
 fn each_invocation_has_an_id_of_its_own() {
@@ -107,25 +110,22 @@ fn a_client_that_waits_is_told_to_send_its_body() {
 fn a_long_request_is_streamed_and_arrives_whole() {
     let app = TestApp::new();
     let body = "0123456789".repeat(300_000);
-    for is_proxying in [true, false] {
-        app.host_json(json!({"customHandler": {"enableProxyingHttpRequest": is_proxying}}));
-        let (host, lines) = app.start_heard();
-        let mut connection = Connection::to(host.port());
-        connection.send(format!(
-            "POST /api/Echo HTTP/1.1\r\nhost: test\r\n{KEY}connection: close\r\n\
-             x-do: tell-bytes\r\ncontent-length: {}\r\n\r\n{}",
-            body.len(),
-            &body[..5]
-        ));
-        lines.wait_for("the body begins");
-        connection.send(&body[5..]);
-        assert!(Answer::read(connection).echoed_body() == body);
-    }
+    let (host, lines) = app.start_heard();
+    let mut connection = Connection::to(host.port());
+    connection.send(format!(
+        "POST /api/Echo HTTP/1.1\r\nhost: test\r\n{KEY}connection: close\r\n\
+         x-do: tell-bytes\r\ncontent-length: {}\r\n\r\n{}",
+        body.len(),
+        &body[..5]
+    ));
+    lines.wait_for("the body begins");
+    connection.send(&body[5..]);
+    assert!(Answer::read(connection).echoed_body() == body);
 }
 
 /// What of the answer was there before is streamed, and arrives.
 #[test]
-fn proxying_ends_a_request_without_activity() {
+fn a_request_without_activity_ends() {
     let app = TestApp::new();
     let mut options = app.options();
     options.limits.inactivity = Duration::from_millis(200);
@@ -134,4 +134,18 @@ fn proxying_ends_a_request_without_activity() {
         let answer = get(host.port(), "/api/Echo", order);
         assert_eq!((answer.status, answer.body.as_str()), (status, body));
     }
+}
+
+/// Measured: "the client shuts its sending side after the request".
+#[test]
+fn a_client_that_shuts_its_sending_side_is_let_go() {
+    let app = TestApp::new();
+    let host = app.start();
+    let mut client = TcpStream::connect(("127.0.0.1", host.port())).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let headers = format!("host: test\r\n{KEY}x-do: until never\r\n");
+    let request = format!("GET /api/Echo HTTP/1.1\r\n{headers}\r\n");
+    client.write_all(request.as_bytes()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
 }

@@ -21,7 +21,7 @@ fn json_as_people_write_it() {
         format!(
             "\u{feff}{{ // comment\n \"version\": \"2.0\", /* and\n another */ \"customHandler\": \
              {{\"description\": {{\"defaultExecutablePath\": {HANDLER:?}}},\n \
-             \"enableForwardingHttpRequest\": \"True\",}},}}"
+             \"enableProxyingHttpRequest\": \"True\",}},}}"
         ),
     );
     let function = fs::read_to_string(app.path().join("Echo/function.json")).unwrap();
@@ -88,6 +88,10 @@ fn arguments_are_joined_and_split_again() {
     assert_eq!(value("arguments"), expected);
     drop(host);
 
+    // A quote after a backslash is a letter like any other (.NET's own rule, not recorded).
+    app.describe(json!({"arguments": [r#"a\"b c\" "d e""#]}));
+    assert_eq!(variable(app.start().port(), "arguments"), r#"a"b|c"|d e"#);
+
     app.describe(json!({"defaultWorkerPath": "w x.py"}));
     assert_eq!(variable(app.start().port(), "arguments"), "w x.py");
 }
@@ -114,6 +118,7 @@ fn what_ends_the_start_names_the_member() {
         has(&app.error(), named);
     };
     for (content, named) in [
+        ("", "host.json is empty: the least that it needs is {"),
         ("{", "host.json is not JSON"),
         (r#"{"version": "2.0" "a": 1}"#, "host.json is not JSON"),
         ("{}", "version"),
@@ -139,11 +144,66 @@ fn what_ends_the_start_names_the_member() {
         app.host_json(members);
         fails(member);
     }
-    app.host_json(json!({"functionTimeout": "soon"}));
-    fails("functionTimeout is \"soon\"");
-    let [proxying, forwarding] = ["enableProxyingHttpRequest", "enableForwardingHttpRequest"];
-    app.host_json(json!({"customHandler": {proxying: false, forwarding: false}}));
-    fails(&format!("customHandler.{proxying}"));
+    for timeout in ["soon", "99999999999999999.00:00:00", "-2"] {
+        app.host_json(json!({"functionTimeout": timeout}));
+        fails(&format!("functionTimeout is {timeout:?}"));
+    }
+    for (is_forwarding, why) in [(true, "another path"), (false, "its calls as JSON")] {
+        app.host_json(json!({"customHandler": {
+            "enableProxyingHttpRequest": false,
+            "enableForwardingHttpRequest": is_forwarding,
+        }}));
+        fails("customHandler needs \"enableProxyingHttpRequest\": true");
+        has(&app.error(), why);
+    }
+}
+
+#[test]
+fn the_largest_values() {
+    let app = TestApp::new();
+    let most = u64::MAX;
+    app.host_json(json!({
+        "functionTimeout": "10675198.23:59:59",
+        "extensions": {"http": {"maxConcurrentRequests": most, "maxOutstandingRequests": most}},
+    }));
+    assert_eq!(status(app.start().port(), "/api/Echo", "key"), 200);
+}
+
+#[test]
+fn a_name_that_is_not_known_is_told_with_the_one_that_is_meant() {
+    let app = TestApp::new();
+    let misspelt = |name: &str, meant: &str| format!("{name} is not known: is {meant} meant?");
+    let proxying = misspelt(
+        "host.json: customHandler.enableProxingHttpRequest",
+        "enableProxyingHttpRequest",
+    );
+    let members = json!({"enableProxingHttpRequest": true, "enableProxyingHttpRequest": false});
+    app.host_json(json!({"customHandler": members}));
+    for part in [
+        "customHandler needs \"enableProxyingHttpRequest\": true",
+        &proxying,
+    ] {
+        has(&app.error(), part);
+    }
+
+    let members =
+        json!({"description": {"argumnets": []}, "enableProxingHttpRequest": true, "x": 1});
+    app.host_json(json!({"customHandler": members}));
+    app.write("local.settings.json", json!({"Valuse": {}}));
+    let (_host, lines) = app.start_heard();
+    let arguments = misspelt(
+        "host.json: customHandler.description.argumnets",
+        "arguments",
+    );
+    for line in [
+        &proxying,
+        &arguments,
+        "host.json: customHandler.x is not known",
+        &misspelt("local.settings.json: Valuse", "Values"),
+    ] {
+        assert_eq!(lines.with(line), [format!("host         warning: {line}")]);
+    }
+    assert_eq!(lines.with("warning").len(), 4);
 }
 
 #[test]

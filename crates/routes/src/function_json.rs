@@ -27,6 +27,8 @@ const BINDING: [&str; 6] = ["authLevel", "direction", "methods", "name", "route"
 pub struct Function {
     /// That of its folder.
     pub name: String,
+    /// The path of its function.json, for messages.
+    pub file: String,
     /// The whole route as it is written, prefix included, without a slash at either end.
     pub route: String,
     pub template: Template,
@@ -75,8 +77,9 @@ pub fn functions(root: &Path, prefix: &str) -> Result<Vec<Function>, String> {
     for name in names {
         let path = root.join(&name).join("function.json");
         if let Some(json) = read_json(&path)? {
-            let function = function(&name.to_string_lossy(), prefix, &json);
-            functions.push(function.map_err(|problem| format!("{}: {problem}", path.display()))?);
+            let file = path.display().to_string();
+            let function = function(&name.to_string_lossy(), &file, prefix, &json);
+            functions.push(function.map_err(|problem| format!("{file}: {problem}"))?);
         }
     }
     functions.sort_by_cached_key(|function| host_order(&function.name));
@@ -95,7 +98,7 @@ pub fn functions(root: &Path, prefix: &str) -> Result<Vec<Function>, String> {
     Ok(functions)
 }
 
-fn function(name: &str, prefix: &str, json: &Value) -> Result<Function, String> {
+fn function(name: &str, file: &str, prefix: &str, json: &Value) -> Result<Function, String> {
     let mut warnings = Vec::new();
     let json = members("", json, &OUTER, &mut warnings)?;
     let bindings = match json.get("bindings") {
@@ -132,6 +135,7 @@ fn function(name: &str, prefix: &str, json: &Value) -> Result<Function, String> 
     let own = route.to_ascii_lowercase();
     Ok(Function {
         name: name.to_owned(),
+        file: file.to_owned(),
         route: whole,
         template,
         methods: trigger.methods,

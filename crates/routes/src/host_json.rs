@@ -1,6 +1,6 @@
 //! host.json, and the variables that go before it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ impl HostJson {
     /// One line: the file, and what is wrong with which member.
     pub fn read(
         root: &Path,
-        variables: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, String> {
         let file = root.join("host.json");
         let path = file.display().to_string();
@@ -220,10 +220,13 @@ impl HostJson {
 
     fn replace(
         &mut self,
-        variables: impl IntoIterator<Item = (String, String)>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<(), String> {
         let mut replaced: BTreeMap<String, (String, String)> = BTreeMap::new();
         for (variable, value) in variables {
+            let (Ok(variable), Ok(value)) = (variable.into_string(), value.into_string()) else {
+                continue;
+            };
             let Some((start, rest)) = variable.split_at_checked(OVERRIDE.len()) else {
                 continue;
             };

@@ -20,7 +20,7 @@
 //! #   {"type": "http", "direction": "out", "name": "res"}]}"#).unwrap();
 //! use routes::{HostJson, Routes};
 //!
-//! let host = HostJson::read(&root, std::env::vars())?;
+//! let host = HostJson::read(&root, std::env::vars_os())?;
 //! let functions = routes::functions(&root, &host.route_prefix()?)?;
 //! let routes = Routes::new(functions)?;
 //! let (index, parameters) = routes.find("GET", "/api/items/5").expect("it fits Items");

@@ -5,6 +5,8 @@
 //! be one whose key nobody has checked. So no constraint is evaluated here. A route is taken to fit
 //! at least what it fits for the host, and functions of which one path could mean two are refused.
 
+use std::fmt::{self, Display, Formatter};
+
 use crate::{
     function_json::Function,
     template::{Parameters, Piece, Segment},
@@ -17,8 +19,16 @@ pub struct Routes(Vec<Function>);
 impl Routes {
     /// # Errors
     ///
-    /// One line: a call could mean either of two functions, which it names, and what to do.
+    /// One line, with what to do: a call could mean either of two functions, or the route of one is the
+    /// host's own.
     pub fn new(functions: Vec<Function>) -> Result<Self, String> {
+        if let Some(function) = functions.iter().find(|function| function.is_reserved) {
+            return Err(format!(
+                "{}: routes that begin with \"admin\" or \"runtime\" are the host's own: give \
+                 another \"route\"",
+                function.file
+            ));
+        }
         for (index, other) in functions.iter().enumerate() {
             let mut before = functions[..index].iter();
             if let Some(one) = before.find(|one| can_be_mistaken(one, other)) {
@@ -56,6 +66,18 @@ impl Routes {
             is_taken && takes(&function.template.parts, &texts)
         })?;
         Some((index, function.template.parameters(&path, |_, _| true)?))
+    }
+}
+
+/// One line for each function, for scripts: name, methods (`*` for all), route and level, with tabs
+/// between them.
+impl Display for Routes {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|function| {
+            let methods = listed(function).map_or("*".to_owned(), |methods| methods.join(","));
+            let (name, route, level) = (&function.name, &function.route, function.level);
+            writeln!(formatter, "{name}\t{methods}\t/{route}\t{level}")
+        })
     }
 }
 

@@ -44,6 +44,9 @@ pub fn escape(text: &str) -> Option<u8> {
 /// Compares as .NET's OrdinalIgnoreCase does: each character is folded to one capital. So the Kelvin
 /// sign is no `k`, and `ß` is not `SS`.
 pub fn is_same(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
     one.chars().map(capital).eq(other.chars().map(capital))
 }
 
@@ -71,7 +74,7 @@ mod tests {
     fn what_is_decoded() {
         for (path, decoded) in [
             ("/a%20b", Some("/a b")),
-            ("/%C3%BC%e2%84%aa%F0%9F%98%80", Some("/üK😀")),
+            ("/%C3%BC%e2%84%aa%F0%9F%98%80", Some("/ü\u{212a}😀")),
             ("/..%2Fx%2fy", Some("/..%2Fx%2fy")),
             ("/%2535", Some("/%35")),
             ("/%C3%28%ff%C3", Some("/%C3(%ff%C3")),

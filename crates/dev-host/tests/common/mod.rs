@@ -53,7 +53,6 @@ impl TestApp {
         let mut host = json!({"version": "2.0", "customHandler": {
             "description": {"defaultExecutablePath": HANDLER},
             "enableProxyingHttpRequest": true,
-            "enableForwardingHttpRequest": true,
         }});
         merge(&mut host, members);
         self.write("host.json", host);
@@ -93,13 +92,7 @@ impl TestApp {
 
     /// Waits until none of the handlers that were started runs any more.
     pub fn all_gone(&self) {
-        for id in self.starts() {
-            wait_until(&format!("the end of handler {id}"), || {
-                // Of a process that nobody has reaped nothing is left but its state.
-                fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|s| s.contains(") Z "))
-                    || test_kill_process(pid(id)).is_err()
-            });
-        }
+        self.starts().into_iter().for_each(gone);
     }
 
     pub fn options(&self) -> Options {
@@ -113,6 +106,14 @@ impl TestApp {
 
     pub fn start(&self) -> Running {
         dev_host::start(self.options()).unwrap()
+    }
+
+    /// A host that watches the files, and what it says.
+    pub fn start_watching(&self) -> (Running, Lines) {
+        let lines = Lines::default();
+        let mut options = self.options();
+        (options.console, options.watch) = (lines.console(), true);
+        (dev_host::start(options).unwrap(), lines)
     }
 
     /// A host, and what it says.
@@ -219,6 +220,10 @@ impl Host {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the host says what to call.
     pub fn port(&self) -> u16 {
         let line = self.lines.wait_for("] http://localhost:");
@@ -254,6 +259,15 @@ fn collect(stream: impl Read + Send + 'static, lines: &Lines) -> JoinHandle<()> 
             lines.push(&line.unwrap());
         }
     })
+}
+
+/// Waits for the end of a handler.
+pub fn gone(id: u32) {
+    wait_until(&format!("the end of handler {id}"), || {
+        // Of a process that nobody has reaped nothing is left but its state.
+        fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|s| s.contains(") Z "))
+            || test_kill_process(pid(id)).is_err()
+    });
 }
 
 pub fn pid(id: u32) -> Pid {
@@ -318,6 +332,13 @@ pub fn call(port: u16, what: &str, headers: &str) -> Answer {
 pub fn get(port: u16, path: &str, order: &str) -> Answer {
     let headers = format!("{KEY}x-do: {order}\r\n");
     call(port, &format!("GET {path}"), &headers)
+}
+
+/// The status of a POST with a body, which is never sent again.
+pub fn post(port: u16, order: &str) -> u16 {
+    let headers = format!("{KEY}x-do: {order}\r\ncontent-length: 1\r\n");
+    let request = format!("POST /api/Echo HTTP/1.1\r\nhost: test\r\n{headers}\r\nb");
+    send(port, &request).status
 }
 
 /// The status of a GET with any key.

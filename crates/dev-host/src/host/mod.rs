@@ -1,0 +1,72 @@
+//! What the host decides: which function a call is for, which key opens it, what it answers itself.
+
+pub mod admin;
+pub mod dispatch;
+mod greeting;
+pub mod keys;
+pub mod reload;
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    app::App, console::Console, host::keys::Access, limits::Limits, proxy::Handler,
+    worker::gate::Order,
+};
+
+pub struct Host {
+    served: RwLock<Arc<Served>>,
+    pub access: Access,
+    /// Without a slash at its end.
+    pub url: String,
+    pub console: Console,
+    pub limits: Limits,
+    pub start: Instant,
+    /// Becomes true when the host is to stop.
+    pub stopping: watch::Sender<bool>,
+}
+
+/// An app and the handler that was started for it. They are replaced together: so a call goes to
+/// the handler that knows the same functions as the host.
+pub struct Served {
+    pub app: App,
+    pub handler: Handler,
+}
+
+impl Host {
+    pub fn new(
+        served: Served,
+        access: Access,
+        url: String,
+        console: Console,
+        limits: Limits,
+    ) -> Self {
+        access.keys().add(&served.app.functions);
+        Self {
+            served: RwLock::new(Arc::new(served)),
+            access,
+            url,
+            console,
+            limits,
+            start: Instant::now(),
+            stopping: watch::channel(false).0,
+        }
+    }
+
+    /// To be taken once for each call.
+    pub fn served(&self) -> Arc<Served> {
+        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on calls go to another handler. Those that run end at the old one.
+    pub fn swap(&self, served: Served) {
+        self.access.keys().add(&served.app.functions);
+        let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        current.handler.gate.order(Order::Retire);
+        *current = Arc::new(served);
+    }
+}

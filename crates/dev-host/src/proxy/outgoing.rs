@@ -1,0 +1,183 @@
+//! A request as the handler gets it: what the real host's proxy and .NET's HTTP client make of the
+//! one that came.
+
+use routes::{METHODS, escape};
+use uuid::Uuid;
+
+use crate::wire::message::{Headers, Request};
+
+/// The version of the host that was recorded.
+pub const HOST_VERSION: &str = "4.1037.0.0";
+
+/// Headers that are about one connection alone, so that neither a request nor its answer takes them
+/// along.
+const OF_ONE_CONNECTION: &str = "\
+    alpn alt-svc close connection http2-settings keep-alive proxy-authenticate \
+    proxy-authentication-info proxy-authorization proxy-connection proxy-features \
+    proxy-instruction security-scheme te transfer-encoding upgrade upgrade-insecure-requests";
+
+/// Headers that a proxied request has from the host alone.
+const OF_THE_HOST: &str = "\
+    forwarded host x-azure-functions-hostversion x-azure-functions-invocationid x-forwarded-for \
+    x-forwarded-host x-forwarded-prefix x-forwarded-proto x-ms-invocation-id";
+
+/// Headers that .NET takes to be the body's (rows "header: content headers without a body").
+const OF_THE_BODY: &str = "\
+    allow content-disposition content-encoding content-language content-length content-location \
+    content-md5 content-range content-type expires last-modified";
+
+pub struct Outgoing {
+    /// The method, and what is asked for.
+    line: String,
+    headers: Headers,
+    /// With a content, even an empty one, .NET's client sends the request only once.
+    pub has_content: bool,
+}
+
+impl Outgoing {
+    /// What is sent to the handler for a request.
+    pub fn new(request: &Request) -> Self {
+        let mut headers = joined(&request.headers, |name| {
+            !is_of_one_connection(name) && !is_one_of(name, OF_THE_HOST)
+        });
+        let id = Uuid::new_v4().to_string();
+        headers.add("X-Azure-Functions-HostVersion", HOST_VERSION);
+        headers.add("X-Azure-Functions-InvocationId", id.clone());
+        headers.add("x-ms-invocation-id", id);
+        headers.add("X-Forwarded-For", request.client.to_string());
+        headers.add("X-Forwarded-Host", request.host());
+        headers.add("X-Forwarded-Proto", "http");
+        // Rows "header: upgrade websocket", "header: upgrade h2c".
+        if request.headers.lists("connection", "upgrade")
+            && request.headers.lists("upgrade", "websocket")
+        {
+            headers.add("Connection", "Upgrade");
+            headers.add("Upgrade", "websocket");
+        }
+        let has_content = request.length() != Some(0)
+            || headers.iter().any(|(name, _)| is_one_of(name, OF_THE_BODY));
+        let method = known_method(&request.method);
+        add_framing(&mut headers, request, method, has_content);
+        Self {
+            line: format!(
+                "{method} {}{}",
+                encoded_path(&request.path),
+                encoded_query(&request.query)
+            ),
+            headers,
+            has_content,
+        }
+    }
+
+    /// The whole head, for a handler at this address.
+    pub fn head(&self, address: &str) -> String {
+        let lines = self.headers.lines();
+        format!("{} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n", self.line)
+    }
+
+    pub fn is_head(&self) -> bool {
+        self.line.starts_with("HEAD ")
+    }
+
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.headers.has("upgrade")
+    }
+}
+
+/// A header that a request and its answer leave behind, because it is about one connection alone.
+pub fn is_of_one_connection(name: &str) -> bool {
+    is_one_of(name, OF_ONE_CONNECTION)
+}
+
+fn is_one_of(name: &str, names: &str) -> bool {
+    names
+        .split(' ')
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// .NET writes these in capitals however they came (rows "method: get", "method: Get").
+fn known_method(method: &str) -> &str {
+    let mut known = METHODS.into_iter();
+    known
+        .find(|known| known.eq_ignore_ascii_case(method))
+        .unwrap_or(method)
+}
+
+/// Each name once: .NET joins the values (row "header: cookies twice").
+fn joined(headers: &Headers, keep: impl Fn(&str) -> bool) -> Headers {
+    let mut joined = Headers::default();
+    for (name, value) in headers.iter().filter(|(name, _)| keep(name)) {
+        let separator = match name.to_ascii_lowercase().as_str() {
+            "cookie" => "; ",
+            "user-agent" => " ",
+            _ => ", ",
+        };
+        match joined.get(name) {
+            Some(before) => {
+                let all = format!("{before}{separator}{value}");
+                joined.set(name, all);
+            }
+            None => joined.add(name, value),
+        }
+    }
+    joined
+}
+
+fn add_framing(headers: &mut Headers, request: &Request, method: &str, has_content: bool) {
+    headers.remove("content-length");
+    match request.length() {
+        None => headers.add("Transfer-Encoding", "chunked"),
+        // Rows "body: none, no length", "header: content type without a body".
+        Some(0)
+            if !has_content
+                && matches!(method, "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS") => {}
+        Some(length) => headers.add("Content-Length", length.to_string()),
+    }
+}
+
+/// Escapes a path. Of the escapes that are left in it the % is escaped.
+pub fn encoded_path(path: &str) -> String {
+    escaped(path, |byte, _| {
+        is_unreserved(byte) || b"!$&'()*+,/:;=@".contains(&byte)
+    })
+}
+
+/// The query as .NET's `Uri` writes it (rows "path: query with odd bytes", "path: query broken
+/// escape", "path: key in query escaped").
+fn encoded_query(query: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = query;
+    while let Some(next) = rest.chars().next() {
+        match escape(rest).filter(|byte| is_unreserved(*byte)) {
+            Some(byte) => {
+                plain.push(char::from(byte));
+                rest = &rest[3..];
+            }
+            None => {
+                plain.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    escaped(&plain, |byte, rest| {
+        is_unreserved(byte)
+            || b"!$&'()*+,/:;=?@[]".contains(&byte)
+            || byte == b'%' && escape(rest).is_some()
+    })
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Escapes each byte unless `stays` says otherwise, which gets the byte and the text from it on.
+fn escaped(text: &str, stays: impl Fn(u8, &str) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for (at, byte) in text.bytes().enumerate() {
+        match stays(byte, text.get(at..).unwrap_or_default()) {
+            true => escaped.push(char::from(byte)),
+            false => escaped += &format!("%{byte:02X}"),
+        }
+    }
+    escaped
+}

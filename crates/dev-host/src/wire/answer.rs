@@ -1,0 +1,113 @@
+//! An answer, and how it is sent to the client: as Kestrel does it (rows of the kinds answer and
+//! connection).
+
+use std::{
+    io,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{net::tcp::OwnedWriteHalf, time::timeout};
+
+use crate::wire::message::{Answer, Request};
+
+/// Sends the answer to a request, or, for none, to what is not one. False if the connection is to be
+/// closed.
+pub async fn send(
+    write: &OwnedWriteHalf,
+    request: Option<&Request>,
+    mut answer: Answer,
+) -> io::Result<bool> {
+    let is_head = request.is_some_and(|request| request.method.eq_ignore_ascii_case("HEAD"));
+    let is_bodiless = answer.is_bodiless();
+    // Rows "method: HEAD", "outside: home, HEAD…".
+    let has_no_length = is_bodiless || is_head && answer.body.is_empty();
+    if !has_no_length && !answer.headers.has("content-length") {
+        let length = answer.body.len().to_string();
+        answer.headers.add("Content-Length", length);
+    }
+    let (mut bytes, stays_open) = head(request, &mut answer, false);
+    if !is_head && !is_bodiless {
+        bytes.extend(answer.body);
+    }
+    write_all(write, &bytes).await?;
+    Ok(stays_open)
+}
+
+/// Sends the answer to a request, whose body is still to come: in pieces, of which the last one is
+/// empty. A client that takes nothing for as long as `inactivity` gets no more. False if the connection
+/// is to be closed.
+pub async fn stream(
+    write: &OwnedWriteHalf,
+    request: &Request,
+    mut answer: Answer,
+    inactivity: Duration,
+    mut next_piece: impl AsyncFnMut() -> io::Result<Vec<u8>>,
+) -> io::Result<bool> {
+    let is_bodiless = answer.is_bodiless();
+    let has_end = is_bodiless || answer.headers.has("content-length");
+    let in_chunks = !has_end && !request.is_http_1_0;
+    if in_chunks {
+        answer.headers.add("Transfer-Encoding", "chunked");
+    }
+    let ends_by_close = !has_end && !in_chunks;
+    let (bytes, stays_open) = head(Some(request), &mut answer, ends_by_close);
+    write_all(write, &bytes).await?;
+    loop {
+        let piece = next_piece().await?;
+        let is_last = piece.is_empty();
+        let bytes = match in_chunks {
+            true => chunk(&piece),
+            false => piece,
+        };
+        if !is_bodiless {
+            timeout(inactivity, write_all(write, &bytes)).await??;
+        }
+        if is_last {
+            return Ok(stays_open);
+        }
+    }
+}
+
+/// The head of an answer, and whether the connection stays open after it.
+fn head(request: Option<&Request>, answer: &mut Answer, ends_by_close: bool) -> (Vec<u8>, bool) {
+    if answer.status == 204 {
+        answer.headers.remove("content-length");
+    }
+    let closes = answer.closes || answer.headers.lists("connection", "close") || ends_by_close;
+    if answer.closes {
+        answer.headers.set("Connection", "close");
+    } else if !closes && request.is_some_and(|request| request.is_http_1_0) {
+        answer.headers.set("Connection", "keep-alive");
+    }
+    if !answer.headers.has("date") {
+        let now = httpdate::fmt_http_date(SystemTime::now());
+        answer.headers.add("Date", now);
+    }
+    if !answer.headers.has("server") {
+        answer.headers.add("Server", "Kestrel");
+    }
+    let lines = answer.headers.lines();
+    let head = format!(
+        "HTTP/1.1 {} {}\r\n{lines}\r\n",
+        answer.status, answer.reason
+    );
+    (head.into_bytes(), !closes)
+}
+
+/// Writes all. It takes the half by reference, so that the client can be watched meanwhile.
+pub async fn write_all(write: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A piece of a body between the lines of its chunk; the empty one is the last.
+pub fn chunk(piece: &[u8]) -> Vec<u8> {
+    let size = format!("{:X}\r\n", piece.len());
+    [size.as_bytes(), piece, b"\r\n"].concat()
+}

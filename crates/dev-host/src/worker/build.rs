@@ -1,0 +1,84 @@
+//! Builds the handler of an app that is a Rust package.
+
+use std::{env, ffi::OsString, path::PathBuf, process::Stdio};
+
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::{app::App, console::Console};
+
+pub struct Built {
+    pub executable: PathBuf,
+    /// False if Cargo found it up to date, or if there was nothing to build.
+    pub is_new: bool,
+}
+
+/// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr; for
+/// the first build it is said that it runs, and Cargo says what it does.
+///
+/// # Errors
+///
+/// One line: Cargo isn't there or can't build it.
+pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Result<Built, String> {
+    let executable = app.executable();
+    if !app.root.join("Cargo.toml").is_file() {
+        return Ok(Built {
+            executable,
+            is_new: false,
+        });
+    }
+    if let Some(console) = first {
+        console.host("building the handler");
+    }
+    let name = executable.file_name().unwrap_or_default();
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let build = Command::new(&cargo)
+        // No --package: with the packages and features of `cargo start`, whose dependencies are
+        // then not compiled again.
+        .args(["build", "--bin"])
+        .arg(name)
+        .args(is_release.then_some("--release"))
+        .args(first.is_none().then_some("--quiet"))
+        .args(["--message-format", "json-render-diagnostics"])
+        .current_dir(&app.root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| {
+            format!(
+                "`{}` can't be run ({error}): is Rust installed?",
+                cargo.display()
+            )
+        })?;
+    let output = build
+        .wait_with_output()
+        .await
+        .map_err(|error| format!("`cargo build` can't be awaited: {error}"))?;
+    let name = name.display();
+    if !output.status.success() {
+        return Err(format!(
+            "`cargo build --bin {name}` failed in {}: see above",
+            app.root.display()
+        ));
+    }
+    // The executable is built last.
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter_map(|artifact| {
+            Some(Built {
+                executable: artifact.executable?,
+                is_new: !artifact.fresh,
+            })
+        })
+        .next_back()
+        .ok_or_else(|| format!("`cargo build` has not said where it put {name}"))
+}
+
+/// One of the messages that Cargo prints.
+#[derive(Deserialize)]
+struct Artifact {
+    executable: Option<PathBuf>,
+    fresh: bool,
+}
