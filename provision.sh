@@ -200,6 +200,7 @@ look() {
     say "the resource group $group is there"
   else
     group_is_new=true
+    say "the resource group $group is not there yet"
   fi
 }
 
@@ -273,11 +274,11 @@ preview() {
     $no_logs || names+=("OperationalInsights/workspaces/log-$app" "Insights/components/appi-$app")
     $storage_keys || names+=("ManagedIdentity/userAssignedIdentities/id-$app"
       "Authorization/roleAssignments (two, of id-$app on $storage)")
-    printf '  Create Microsoft.%s\n' "Resources/resourceGroups/$group" "${names[@]}"
+    printf '        Create\tMicrosoft.%s\n' "Resources/resourceGroups/$group" "${names[@]}"
   else
     azure 'asking what would change' deployment group what-if "${deployment[@]}" --no-pretty-print \
       --query "changes[?changeType!='Ignore'].[changeType, resourceId]"
-    printf '%s\n' "$answer" | sed 's|^\([A-Za-z]*\).*/resource[Gg]roups/[^/]*/providers/|  \1 |'
+    printf '%s\n' "$answer" | sed 's|/.*/resourceGroups/[^/]*/providers/||; s|^|        |'
   fi
 }
 
@@ -480,9 +481,8 @@ confirm() {
   local reply=''
   printf 'This deletes %s:\n' "$1"
   [[ -z $2 ]] || printf '%s\n' "$2" | sed 's|.*/providers/|  |'
-  if $dry_run; then
-    echo 'Nothing was deleted.' && exit
-  elif ! $yes; then
+  ! $dry_run || { echo 'Nothing was deleted.' && exit; }
+  if ! $yes; then
     [[ -t 0 ]] || refuse 'nothing was deleted: there is no terminal to ask on; give --yes'
     read -r -p 'Delete? [y/N] ' reply || true
     [[ $reply == [yY]* ]] || { echo 'Nothing was deleted.' && exit; }
