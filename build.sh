@@ -1,19 +1,38 @@
 #!/usr/bin/env bash
-# Builds ./handler.
+# Builds ./handler, and has it check host.json and each function.json.
 #
-#   ./build.sh         for Azure: an executable for x86-64 Linux with no dynamic library, because the
-#                      C library of an instance is not that of the machine it is built on
-#   ./build.sh --dev   for `func start` on this machine: a quick build, without optimization
+#   ./build.sh              for Azure: an executable for x86-64 Linux with no dynamic library, because
+#                           the C library of an instance is not that of the machine it is built on
+#   ./build.sh --dev        for `func start` on this machine: a quick build, without optimization
+#   ./build.sh --tools      builds nothing: tells what is missing to build for Azure
+#   ./build.sh --functions  builds nothing: prints a line for each function, as `handler --check` does
 #
-# On x86-64 Linux it needs Rust and a C toolchain; elsewhere the first one also needs cargo-zigbuild
-# and zig. On one kind of machine the same sources and toolchain give the same file again.
+# On x86-64 Linux it needs Rust and a C toolchain. Elsewhere a build for Azure also needs
+# cargo-zigbuild and zig. On one kind of machine the same sources and toolchain give the same file.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export LC_ALL=C
+# `handler --check` is to read the files that lie here.
+unset FUNCTIONS_APP_ROOT_PATH
 
 fail() {
   printf 'build.sh: %s\n' "$*" >&2
   exit 1
+}
+
+# Whether what is built for Azure also runs on this machine.
+is_at_home() { [[ $(uname -sm) == 'Linux x86_64' ]]; }
+
+need_tools() {
+  if is_at_home; then
+    command -v cc >/dev/null ||
+      fail 'cc, a C compiler, is missing: sudo apt-get install build-essential'
+  else
+    command -v cargo-zigbuild >/dev/null ||
+      fail "on $(uname -sm) this cross-compiles with cargo-zigbuild, which is missing:" \
+        'cargo install cargo-zigbuild && pip3 install ziglang &&' \
+        'rustup target add x86_64-unknown-linux-musl'
+  fi
 }
 
 # Paths that .funcignore can't keep out of what is published (it says why): those that go on from
@@ -28,6 +47,14 @@ refuse_strays() {
       "them: ${strays//$'\n'/, }"
 }
 
+# Core Tools gives the executable bits to the file of exactly this name. So "./handler" would be
+# published as a file that the host can't start (measured).
+refuse_dot_slash() {
+  ! tr -d '[:space:]' <host.json | grep -q '"defaultExecutablePath":"\./' ||
+    fail 'host.json: in "defaultExecutablePath" leave out the "./": with it, Core Tools publishes' \
+      'the executable without its executable bits, and the host could not start it'
+}
+
 # A running ./handler can be replaced, but not written to. `func start` starts the new one.
 install() {
   cp "$1" target/handler.new
@@ -37,15 +64,12 @@ install() {
 # Leaves the name of the built executable in $built.
 build() {
   local rustflags=(-C target-feature=+crt-static) cargo=(cargo build) target sources directory
-  if [[ $(uname -sm) == 'Linux x86_64' ]]; then
+  if is_at_home; then
     target=x86_64-unknown-linux-gnu
   else
     # A static glibc is only at hand on Linux; zig brings musl and a linker.
     target=x86_64-unknown-linux-musl
     cargo=(cargo zigbuild)
-    command -v cargo-zigbuild >/dev/null ||
-      fail "on $(uname -sm) this cross-compiles with cargo-zigbuild, which is missing:" \
-        "cargo install cargo-zigbuild && pip3 install ziglang && rustup target add $target"
   fi
 
   # The messages of panics name source files. These flags cut the folders of this machine out of
@@ -83,6 +107,16 @@ check() {
   done
 }
 
+# A line for each function: its name, methods, route and level, with a tab between two. Fails if
+# host.json or a function.json is wrong.
+functions() {
+  if is_at_home; then
+    ./handler --check
+  else
+    cargo run --quiet --locked --bin handler -- --check
+  fi
+}
+
 command -v cargo >/dev/null || fail 'cargo is missing: install Rust, https://rustup.rs'
 case $* in
   '') ;;
@@ -92,10 +126,21 @@ case $* in
     printf 'for this machine alone: %s\n' "$PWD/handler"
     exit
     ;;
-  *) fail "$*: give --dev, or no argument" ;;
+  --tools)
+    need_tools
+    exit
+    ;;
+  --functions)
+    functions
+    exit
+    ;;
+  *) fail "$*: give --dev, --tools, --functions, or no argument" ;;
 esac
+need_tools
 refuse_strays
+refuse_dot_slash
 build
 check "$built"
 install "$built"
+functions >/dev/null
 printf '%s bytes, static, for x86-64 Linux: %s\n' "$(wc -c <handler | tr -d ' ')" "$PWD/handler"

@@ -91,11 +91,35 @@ fn files_that_would_slip_through_are_refused() {
     refused("handler-link");
 }
 
+/// With "./" before its name, Core Tools does not know the executable again and publishes it without
+/// its executable bits (measured).
+#[test]
+fn the_executable_has_its_bare_name_in_host_json() {
+    let folder = checkout();
+    let host = fs::read_to_string(folder.path().join("host.json")).unwrap();
+    let path = r#""defaultExecutablePath": "handler""#;
+    assert!(host.contains(path));
+    for other in [
+        r#""defaultExecutablePath": "./handler""#,
+        "\"defaultExecutablePath\"\n:\"./handler\"",
+    ] {
+        put(folder.path(), "host.json", host.replace(path, other));
+        let line = refusal(&mut build(folder.path()));
+        assert!(
+            line.contains("in \"defaultExecutablePath\" leave out the \"./\""),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn what_it_cannot_do_is_said() {
     let (folder, tools) = (checkout(), TempDir::new().unwrap());
     let line = refusal(build(folder.path()).arg("--release"));
-    assert_eq!(line, "build.sh: --release: give --dev, or no argument\n");
+    assert_eq!(
+        line,
+        "build.sh: --release: give --dev, --tools, --functions, or no argument\n"
+    );
 
     // On another kind of machine, what cross-compiling takes.
     for (name, script) in [
@@ -105,7 +129,11 @@ fn what_it_cannot_do_is_said() {
         put_executable(tools.path(), name, script);
     }
     let path = format!("{}:/usr/bin:/bin", tools.path().display());
-    let line = refusal(build(folder.path()).env("PATH", path));
+    let line = refusal(build(folder.path()).env("PATH", &path));
+    assert_eq!(
+        line,
+        refusal(build(folder.path()).arg("--tools").env("PATH", path))
+    );
     for part in [
         "Darwin arm64",
         "cargo install cargo-zigbuild",

@@ -1,1063 +1,623 @@
 //! A loopback stand-in for the part of Azure that `provision.sh` deals with, written for the real
 //! Azure CLI, 2.91.0:
 //!
-//! - Resource Manager, by TLS: resource groups, storage accounts and their containers, plans,
-//!   function apps, Log Analytics workspaces and Application Insights components. Its answers have
-//!   the form of recorded ones, by whose numbers they are named here (`forms`); what no recording
-//!   shows is named there as not verified. An error is the answer to: a name that is taken, a parent
-//!   that is not there, the deletion of a plan with an app;
+//! - Resource Manager, by TLS: resource groups, deployments of `infra/main.json`, the resources that
+//!   come of them, role assignments. A deployment creates what the checked-in snapshots of the
+//!   template list, with the names that it is given: the app at its end, all else at once. Answers
+//!   have the form of recorded ones, by whose numbers they are named here (`forms`); what no
+//!   recording shows is named there as not verified;
 //! - the deployment site of the function app, for the stand-in of func alone;
-//! - the front end of the function app, by TLS, on the port that `defaultHostName` names: what is
-//!   not published yet gets the placeholder page, everything else goes to the Functions host;
+//! - the front end of the function app, by TLS, on the port that `defaultHostName` names: it passes
+//!   all on to the Functions host;
 //! - cloud metadata and tokens, by plain HTTP, so that `az` takes all this for its public cloud.
 //!
-//! It leaves out: the rules for names, permissions (any token will do), API versions (all are one,
-//! but there must be one), locations other than three, resource providers' registration, all
-//! resource types and properties that the script doesn't touch, more than one function app at a time
-//! that is published, and most of the time that Azure takes: an operation is over when it is first
-//! asked after.
+//! It leaves out: what a template can be besides ours, the rules for names, permissions (any token
+//! will do), API versions (all are one, but there must be one), locations, resource providers'
+//! registration, more than one function app at a time that is published, and the time that Azure
+//! takes. It is harder than Azure may be in one thing: role assignments outlive the account that they
+//! are for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
 use crate::{
     forms::{self, like},
-    http::{Reply, Request, Server, tls},
+    http::{Reply, Request, serve},
 };
 
-const SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000001";
-pub const STORAGE_KEY: &str = "c3RvcmFnZS1rZXktb2YtdGhlLXRlc3Q=";
-pub const CONNECTION_STRING: &str = "InstrumentationKey=key-of-the-test-aQ9z;ApplicationId=a";
-/// A JSON web token with the claims that `az login --identity` reads, and no signature:
-/// {"alg":"none"} and {"tid":"…aa","oid":"o","sub":"s"}, in base64.
-pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJ0aWQiOiIwMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwYWEiLCJvaWQiOiJvIiwic3ViIjoicyIsInhtc19taXJpZCI6Ii9zdWJzY3JpcHRpb25zL3gifQ.";
+pub const TOKEN: &str = "token-of-the-test-pX7qL";
 pub const MASTER_KEY: &str = "master-key-of-the-test-fV0pQ==";
 
-/// The last one has no Functions.
-const LOCATIONS: [(&str, &str); 3] = [
-    ("westus2", "West US 2"),
-    ("northeurope", "North Europe"),
-    ("germanynorth", "Germany North"),
+const SUBSCRIPTION: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
+const TEMPLATE: &str = include_str!("../../infra/main.json");
+const SNAPSHOTS: [&str; 3] = [
+    include_str!("../../infra/identity.snapshot.json"),
+    include_str!("../../infra/no-logs.snapshot.json"),
+    include_str!("../../infra/storage-keys.snapshot.json"),
 ];
 
+const NO_GROUP: &str = "27 ResourceGroupNotFound There is no such group.";
+const IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
+
 // What the paths of resources are like, behind that of their group.
-const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
-const CONTAINER: &str =
-    "/providers/microsoft.storage/storageaccounts/{}/blobservices/{}/containers/{}";
+const DEPLOYMENT: &str = "/providers/microsoft.resources/deployments/{}";
+const ASSIGNMENTS: &str = "/providers/microsoft.authorization/roleassignments";
 const WORKSPACE: &str = "/providers/microsoft.operationalinsights/workspaces/{}";
-const COMPONENT: &str = "/providers/microsoft.insights/components/{}";
-const PLAN: &str = "/providers/microsoft.web/serverfarms/{}";
+const STORAGE: &str = "/providers/microsoft.storage/storageaccounts/{}";
 const SITE: &str = "/providers/microsoft.web/sites/{}";
 
-/// A call of Resource Manager, as it was answered.
-#[derive(Clone, Debug)]
-pub struct Call {
-    pub method: String,
-    pub path: String,
-    /// None: the connection was dropped.
-    pub status: Option<u16>,
-}
+/// So many calls of a kind get this answer. The kind is `METHOD PLACE /part-of-the-path`, with a key
+/// behind it if only calls with that key are meant. A place is arm, scm or front.
+type Fault = (usize, String, String);
 
-impl Call {
-    pub fn changes_something(&self) -> bool {
-        // All that is asked by POST only asks.
-        !["GET", "HEAD", "POST"].contains(&&*self.method)
-    }
-}
-
-/// What the app's front end answers, this many times, to calls of this method with this in their
-/// path, in place of passing them on.
-pub struct FrontFault {
-    pub call: &'static str,
-    /// Only calls with this value in `x-functions-key`, or `?code=`. Empty: all.
-    pub key: &'static str,
-    pub times: usize,
-    /// None: the connection is dropped.
-    pub status: Option<u16>,
-}
-
-/// Calls of this method and with this in their path are refused so many times, as in this recording
-/// and with this message.
-pub struct Refusal {
-    pub call: &'static str,
-    pub recording: &'static str,
-    pub message: &'static str,
-    pub times: usize,
-}
-
-fn is_of(call: &str, request: &Request, path: &str) -> bool {
-    let (method, part) = call.split_once(' ').unwrap();
-    method == request.method && path.contains(part)
-}
-
-/// What is not ready yet: so many times, and for so long after it was first asked.
-#[derive(Default)]
-pub struct Delay {
-    pub times: usize,
-    pub time: Duration,
-    first: Option<Instant>,
-}
-
-impl Delay {
-    fn goes_on(&mut self) -> bool {
-        let first = *self.first.get_or_insert_with(Instant::now);
-        let again = self.times > 0;
-        self.times = self.times.saturating_sub(1);
-        again || first.elapsed() < self.time
-    }
-}
+/// How often a deployment is still running when it is asked for; how it ends; the app to create then.
+type Deployment = (usize, &'static str, Value);
 
 #[derive(Default)]
 pub struct State {
-    /// By id in lower case, all resource types together.
+    /// By id in lower case, all resource types together, but for role assignments.
     resources: BTreeMap<String, Value>,
-    pub calls: Vec<Call>,
+    /// The principals, by the assignments' ids in lower case.
+    assignments: BTreeMap<String, usize>,
+    /// Stands for the identity that there is.
+    principal: Option<usize>,
+    deployments: BTreeMap<String, Deployment>,
+    /// How often the next deployment is running when it is asked for.
+    pub running: usize,
+    /// The parameters of the last deployment.
+    pub parameters: Value,
+    /// All that was asked for: method, place and path.
+    pub calls: Vec<String>,
     /// Requests that the stand-in has no answer for, and answers that are not as recorded. There
     /// should be none.
     pub wrong: Vec<String>,
-    /// A call of this method and with this in its path is kept waiting until `release`.
-    held: Option<&'static str>,
+    faults: Vec<Fault>,
     holding: bool,
-    pub refusal: Option<Refusal>,
-    /// Each kind of call fails when it is made for the first time; the kinds that were made.
-    pub fail_each: Option<BTreeSet<(String, String)>>,
-    pub taken_names: Vec<&'static str>,
-    /// So many times is a group still there, as Deleting, when it is asked for after its deletion
-    /// has begun.
+    /// So many times is the group still there, as Deleting, when it is asked for.
     pub deleting: usize,
-    /// So many times is a storage account not ready when it is asked for.
-    pub settling: usize,
-    /// Resource Graph does not find the app yet.
-    pub lag: Delay,
-    /// The deployment site is not up yet.
-    pub unavailable: Delay,
-    /// The app does not get the settings that it is created with.
-    pub settings_lost: bool,
     /// Workspaces that were deleted without force: their names are not free.
     pub lost_workspaces: Vec<String>,
-    /// By the app's id, what it was given for settings.
-    pub settings: BTreeMap<String, Value>,
-    /// So many times is the app not `Running` yet when asked for.
-    pub starting: usize,
-    /// So many times does the app's host give no master key when Resource Manager asks it.
-    pub without_master_key: usize,
-    pub front_faults: Vec<FrontFault>,
-    /// Method, path and status of what the app's front end was asked.
-    pub front_calls: Vec<Call>,
-    /// Where the Functions host listens, once something is published.
-    pub host_port: Option<u16>,
-    /// Poll URLs of operations that run on, and what they end with.
-    operations: BTreeMap<String, Operation>,
+    /// What runs what is published.
+    pub host: Option<dev_host::Running>,
+    /// What is deleted when this is asked for, and the answer.
+    operations: BTreeMap<String, (String, &'static str, Value)>,
     default_host_name: String,
     base: String,
 }
 
-struct Operation {
-    /// Done when the operation is asked after.
-    deletes: String,
-    result: (&'static str, Value),
-}
-
-struct Shared {
+#[derive(Default)]
+pub struct Azure {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-pub struct Azure {
-    shared: Arc<Shared>,
-    _resource_manager: Server,
-    _front: Server,
-    metadata: Server,
-}
-
 impl Azure {
-    pub fn start() -> Self {
-        let server_tls = || Some(Arc::clone(&tls().server));
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
+    /// Also gives the port of the server for metadata and tokens.
+    pub fn start() -> (Arc<Self>, u16) {
+        let azure = Arc::<Self>::default();
+        let [arm, front] = ["arm", "front"].map(|place| {
+            let azure = Arc::clone(&azure);
+            serve(true, move |request| azure.answer(place, &request))
         });
-        let resource_manager = Server::start(server_tls(), {
-            let shared = Arc::clone(&shared);
-            move |request| shared.resource_manager(&request)
+        let base = format!("https://127.0.0.1:{arm}");
+        let mut state = azure.state();
+        state.base.clone_from(&base);
+        state.default_host_name = format!("localhost:{front}");
+        drop(state);
+        let metadata = serve(false, move |request| {
+            let answer = fixed(request.path.trim_start_matches('/')).to_string();
+            let answer = answer.replace("TOKEN", TOKEN).replace("BASE", &base);
+            Reply::text(200, &answer).with("Content-Type", "application/json")
         });
-        let front = Server::start(server_tls(), {
-            let shared = Arc::clone(&shared);
-            move |request| shared.front(&request)
-        });
-        let base = format!("https://127.0.0.1:{}", resource_manager.port());
-        {
-            let mut state = shared.state.lock().unwrap();
-            state.base.clone_from(&base);
-            state.default_host_name = format!("localhost:{}", front.port());
-        }
-        let metadata = Server::start(None, move |request| {
-            let is_token = request.path == "/msi/token";
-            let name = if is_token { "token" } else { "metadata" };
-            Reply::json(200, &fixed(name, &base))
-        });
-        Self {
-            shared,
-            _resource_manager: resource_manager,
-            _front: front,
-            metadata,
-        }
-    }
-
-    /// What a client other than az is answered, which asks without TLS.
-    pub fn answer(&self, request: &Request) -> Reply {
-        self.shared.resource_manager(request)
-    }
-
-    /// What the deployment site answers to an upload.
-    pub fn upload(&self, request: &Request) -> Reply {
-        let Some(mut state) = self.shared.unless_held("scm", request) else {
-            return Reply::HangUp;
-        };
-        let reply = if state.unavailable.goes_on() {
-            Reply::text(503, "The service is unavailable.").like("scm-503")
-        } else {
-            like("80", &Value::Null).with("Location", "/api/deployments/0")
-        };
-        let wrong = forms::differences(request, &reply);
-        state.wrong.extend(wrong);
-        reply
+        (azure, metadata)
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
-    pub fn metadata_url(&self) -> String {
-        format!("http://127.0.0.1:{}/metadata", self.metadata.port())
+    fn answer(&self, place: &str, request: &Request) -> Reply {
+        let mut state = self.state();
+        let is_front = place == "front";
+        let call = format!("{} {place} {}", request.method, request.path);
+        state.calls.push(call.clone());
+        let key = request.header("x-functions-key");
+        let reply = match state.fault(&call, key).as_deref() {
+            Some("hold") => return self.hold(state),
+            Some("hang up") => Reply::HangUp,
+            Some("silence") => Reply::Silence,
+            Some(words) => match words.split(' ').next().unwrap() {
+                status if words == status => Reply::status(status.parse().unwrap()),
+                "96" => error(words).with("Retry-After", "0"),
+                _ => error(words),
+            },
+            None if is_front => {
+                let port = state.host.as_ref().map(|host| host.port());
+                // Without the lock: the host may take its time.
+                drop(state);
+                let answer = port.ok_or(io::ErrorKind::NotConnected.into());
+                let answer = answer.and_then(|port| pass_on(port, request));
+                // The front ends of Azure answer 502 when the host does not answer.
+                return answer.map_or_else(|_| Reply::status(502), Reply::Verbatim);
+            }
+            None => state.resource_manager(request),
+        };
+        if !is_front {
+            let wrong = forms::differences(request, &reply);
+            state.wrong.extend(wrong);
+        }
+        reply
     }
 
-    pub fn token_url(&self) -> String {
-        format!("http://127.0.0.1:{}/msi/token", self.metadata.port())
+    /// Keeps a call waiting until `release`.
+    fn hold(&self, mut state: MutexGuard<'_, State>) -> Reply {
+        state.holding = true;
+        self.changed.notify_all();
+        let _released = self.changed.wait_while(state, |state| state.holding);
+        Reply::HangUp
     }
 
-    /// Keeps calls of this kind waiting until `release`, and then hangs up without having done
-    /// anything. Before the path stands where it was called: arm, scm or front.
-    pub fn hold(&self, call: &'static str) {
-        self.state().held = Some(call);
+    /// What becomes of an upload to the deployment site; what func prints if that fails.
+    pub fn upload(&self, app: &str) -> Result<(), String> {
+        let mut state = self.state();
+        match state.fault("POST scm /api/publish", None) {
+            Some(words) => {
+                if words == "hold" {
+                    self.hold(state);
+                }
+                Err(words)
+            }
+            None if state.names("Microsoft.Web/sites").contains(&app) => Ok(()),
+            None => Err("Can't find app with name".to_owned()),
+        }
     }
 
     /// Waits until a call is being held.
-    pub fn await_held(&self, limit: Duration) {
-        let (state, timeout) = self
-            .shared
-            .changed
-            .wait_timeout_while(self.state(), limit, |state| !state.holding)
-            .unwrap();
-        assert!(!timeout.timed_out(), "calls so far: {:#?}", state.calls);
+    pub fn await_held(&self) {
+        let (limit, state) = (Duration::from_secs(120), self.state());
+        let is_free = |state: &mut State| !state.holding;
+        let held = self.changed.wait_timeout_while(state, limit, is_free);
+        assert!(held.unwrap().0.holding, "there was no such call");
     }
 
     pub fn release(&self) {
-        let mut state = self.state();
-        state.held = None;
-        state.holding = false;
-        drop(state);
-        self.shared.changed.notify_all();
+        self.state().holding = false;
+        self.changed.notify_all();
     }
 }
 
 impl State {
     /// The names of all resources of a type, such as `Microsoft.Web/sites`.
-    pub fn names(&self, kind: &str) -> Vec<String> {
-        let names = self.resources.values().filter(|r| r["type"] == kind);
-        names.map(|r| text(&r["name"]).to_owned()).collect()
+    pub fn names(&self, kind: &str) -> Vec<&str> {
+        let resources = self.resources.values().filter(|it| it["type"] == kind);
+        resources.map(|it| text(&it["name"])).collect()
     }
 
-    /// All that there is, as far as two provisioned apps can be the same: without the names that
-    /// are made up anew each time.
+    /// The types and names of all that there is in groups.
+    pub fn ids(&self) -> Vec<&str> {
+        let ids = self.resources.values().map(|it| text(&it["id"]));
+        let ids = ids.filter_map(|id| id.split_once("/providers/"));
+        ids.map(|(_, id)| id).collect()
+    }
+
+    /// All that there is, as far as two runs can give the same.
     pub fn summary(&self) -> Vec<String> {
-        let plans = self.names("Microsoft.Web/serverfarms");
-        let resources = self.resources.values().map(|resource| {
-            let mut text = resource.to_string();
-            for (index, name) in plans.iter().enumerate() {
-                text = text.replace(name, &format!("PLAN-{index}"));
-            }
-            text.replace(&self.default_host_name, "HOST")
-        });
-        resources.collect()
+        let resources = self.resources.values().map(Value::to_string);
+        resources.chain(self.assignments.keys().cloned()).collect()
     }
 
-    /// Puts there what another Azure has.
-    pub fn copy(&mut self, other: &Self) {
-        for (id, resource) in &other.resources {
-            let text = resource.to_string();
-            let text = text.replace(&other.default_host_name, &self.default_host_name);
-            let resource = serde_json::from_str(&text).unwrap();
-            self.resources.insert(id.clone(), resource);
-        }
-        self.settings.clone_from(&other.settings);
-    }
-
-    pub fn resource(&self, kind: &str) -> &Value {
-        let mut matching = self.resources.values().filter(|r| r["type"] == kind);
-        let first = matching.next().unwrap_or_else(|| panic!("no {kind}"));
-        assert!(matching.next().is_none(), "more than one {kind}");
-        first
-    }
-
-    /// Puts something there that somebody else has made.
-    pub fn insert(&mut self, id: &str, resource: Value) {
-        self.keep(&in_subscription(id), resource);
-    }
-
-    /// Takes away what somebody else has deleted.
-    pub fn take_away(&mut self, id: &str) {
-        let id = in_subscription(id).to_lowercase();
-        self.resources.remove(&id).expect("it is there");
-    }
-
-    /// Takes the only resource of this kind away.
-    pub fn forget(&mut self, kind: &str) {
-        let id = text(&self.resource(kind)["id"]).to_lowercase();
-        self.resources.remove(&id);
-    }
-
-    fn keep(&mut self, id: &str, mut resource: Value) -> Value {
-        let mut segments = id.split('/').skip(5);
-        let name = id.rsplit('/').next().unwrap();
-        resource["id"] = json!(id);
-        resource["name"] = json!(name);
-        // /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME[/TYPE/NAME…]
-        resource["type"] = match segments.next() {
-            None => json!("Microsoft.Resources/resourceGroups"),
-            Some(_) => {
-                let mut kind = segments.next().unwrap().to_owned();
-                kind.extend(segments.step_by(2).map(|part| format!("/{part}")));
-                json!(kind)
-            }
+    /// Nothing, at the same places.
+    pub fn clear(&mut self) {
+        *self = Self {
+            default_host_name: self.default_host_name.clone(),
+            base: self.base.clone(),
+            ..Self::default()
         };
-        self.resources.insert(id.to_lowercase(), resource.clone());
-        resource
     }
 
-    fn sites_on(&self, plan: &str) -> usize {
-        let sites = self.resources.values();
-        sites
-            .filter(|r| text(&r["properties"]["serverFarmId"]).eq_ignore_ascii_case(plan))
-            .count()
+    /// Puts something there that somebody else has made, or an earlier version of the script.
+    pub fn insert(&mut self, id: &str, tags: &Value) {
+        let properties = json!({"provisioningState": "Succeeded"});
+        let resource = json!({"location": "westus2", "tags": tags, "properties": properties});
+        self.keep(&format!("{SUBSCRIPTION}/resourceGroups/{id}"), resource);
     }
 
-    /// Long-running: the answer, of this form, says where to ask for the result.
-    fn operation(
-        &mut self,
-        begun: &'static str,
-        path: &str,
-        deletes: &str,
-        result: (&'static str, Value),
-    ) -> Reply {
-        let path = format!("{path}/{}", self.operations.len());
-        let url = format!("{}{path}?api-version=2024-11-01", self.base);
-        let deletes = deletes.to_owned();
-        let operation = Operation { deletes, result };
-        self.operations.insert(path.to_lowercase(), operation);
-        let mut reply = like(begun, &Value::Null).with("Location", url.clone());
-        if begun.starts_with("106") {
-            reply = reply.with("Azure-AsyncOperation", url);
-        }
-        // The shortest there is: az takes 0 for no word at all, and then waits for 30 s.
-        reply.with("Retry-After", "1")
+    /// As a first run leaves it.
+    pub fn provision(&mut self, group: &str, parameters: Value) {
+        let tags = json!({"created-by": "random-number-provision.sh"});
+        self.insert(group, &tags);
+        let name = text(&parameters["appName"]).to_owned();
+        self.begin(&name, group, parameters);
+        self.progress(&name);
     }
 
-    fn poll(&mut self, request: &Request) -> Option<Reply> {
-        let Operation { deletes, result } = self.operations.get(&request.path.to_lowercase())?;
-        let (deletes, (form, result)) = (deletes.clone(), result.clone());
-        if !deletes.is_empty() {
-            self.remove(&deletes);
-        }
-        Some(like(form, &result))
+    /// As if a deployment of this name had ended like this.
+    pub fn end_deployment(&mut self, name: &str, state: &'static str) {
+        let ended = (0, state, Value::Null);
+        self.deployments.insert(name.to_owned(), ended);
+    }
+
+    fn keep(&mut self, id: &str, mut resource: Value) {
+        // /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME[/TYPE/NAME…]
+        let mut segments = id.split('/').skip(6);
+        let namespace = segments.next();
+        let namespace = namespace.unwrap_or("Microsoft.Resources/resourceGroups");
+        let types = segments.step_by(2).map(|part| format!("/{part}"));
+        resource["type"] = json!(namespace.to_owned() + &types.collect::<String>());
+        resource["id"] = json!(id);
+        resource["name"] = json!(id.rsplit('/').next());
+        self.resources.insert(id.to_lowercase(), resource);
     }
 
     /// Takes a resource and all below it away.
     fn remove(&mut self, id: &str) {
-        let below = format!("{id}/");
-        self.resources
-            .retain(|other, _| other != id && !other.starts_with(&below));
+        let is_part = |other: &str| format!("{other}/").starts_with(&format!("{id}/"));
+        self.resources.retain(|other, _| !is_part(other));
+        let has_identity = !self.names(IDENTITY).is_empty();
+        let has_site = !self.names("Microsoft.Web/sites").is_empty();
+        self.principal.take_if(|_| !has_identity);
+        self.host.take_if(|_| !has_site);
+    }
+
+    /// Puts faults in the place of those that there are, one a line: how often, of which kind, and
+    /// after a `|` the answer: a status, `hang up`, `silence` until the client gives up, `hold` until
+    /// the call is released, what func prints, or of an error the recording that it is like, its code
+    /// and its message.
+    pub fn faults(&mut self, table: &str) {
+        self.faults.clear();
+        for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (call, answer) = line.split_once(" | ").expect(line);
+            let (times, call) = call.split_once(' ').expect(line);
+            let times = times.parse().expect(line);
+            self.faults
+                .push((times, call.to_owned(), answer.to_owned()));
+        }
+    }
+
+    /// The answer of the first fault for such a call.
+    fn fault(&mut self, made: &str, key: Option<&str>) -> Option<String> {
+        let (times, _, answer) = self.faults.iter_mut().find(|(times, call, _)| {
+            let words: Vec<&str> = call.split(' ').collect();
+            *times > 0
+                && made.starts_with(&words[..2].join(" "))
+                && words.get(2).is_none_or(|part| made.contains(part))
+                && (words.len() < 4 || key == Some(words[3]))
+        })?;
+        *times -= 1;
+        let answer = answer.clone();
+        if made.contains("/operationStatuses/") && answer != "hold" {
+            self.end_deployment(made.split('/').nth(8).unwrap(), "Failed");
+        }
+        Some(answer)
     }
 
     fn resource_manager(&mut self, request: &Request) -> Reply {
         let token = request.header("authorization").unwrap_or_default();
-        if !token.starts_with("Bearer ") || !request.query.contains("api-version=") {
-            return refused("There is no bearer token or no api-version.");
+        if token != format!("Bearer {TOKEN}") || !request.query.contains("api-version=") {
+            return self.not_known(request);
         }
-        if let Some(reply) = self.poll(request) {
-            return reply;
+        if let Some((deletes, form, result)) = self.operations.remove(&request.path) {
+            if !deletes.is_empty() {
+                self.remove(&deletes);
+            }
+            return like(form, &result);
         }
-        let kind = forms::kind(&request.path);
+        let path = request.path.to_lowercase().replace("%20", " ");
+        let kind = forms::kind(&path);
+        let group = path.split('/').take(5).collect::<Vec<_>>().join("/");
         if let Some(kind) = kind.strip_prefix("/subscriptions/{}/resourcegroups/{}") {
-            let group = first(5, &request.path);
-            return match kind {
-                "" => self.group(request),
-                _ if !self.resources.contains_key(&group) => no_group(&group),
-                _ => self.in_group(request, kind),
+            return match (self.resources.get(&group), kind) {
+                (_, "") => self.group(request, &path),
+                (Some(_), _) => self.in_group(request, &path, kind),
+                (None, _) => error(NO_GROUP),
             };
         }
-        match (&*request.method, &*kind) {
-            ("GET", "/subscriptions" | "/tenants") => {
-                Reply::json(200, &fixed(&kind[1..], "")).like("subscriptions")
-            }
-            ("GET", "/providers/microsoft.web/locations/{}/functionappstacks") => {
-                like("01", &fixed("stacks", ""))
-            }
-            ("GET", "/providers/microsoft.web/functionappstacks") => {
-                like("06", &fixed("stacks", ""))
-            }
-            ("POST", "/providers/microsoft.resourcegraph/resources") => self.graph(request),
-            ("GET", "/subscriptions/{}/locations") => {
-                let locations = LOCATIONS.map(|(name, display)| {
-                    json!({
-                        "id": format!("/subscriptions/{SUBSCRIPTION}/locations/{name}"),
-                        "name": name, "displayName": display,
-                        "regionalDisplayName": format!("(There) {display}"),
-                        "metadata": {"pairedRegion": []}, "availabilityZoneMappings": [],
-                    })
-                });
-                like("05", &json!({"value": locations}))
-            }
-            ("GET", "/subscriptions/{}/providers/microsoft.web/georegions") => {
-                let regions = LOCATIONS[..2]
-                    .iter()
-                    .map(|(_, display)| json!({"name": display, "properties": {"name": display}}));
-                let is_flex = request.query.contains("FlexConsumption");
-                let form = if is_flex { "02" } else { "03" };
-                like(form, &json!({"value": regions.collect::<Vec<_>>()}))
-            }
-            ("POST", "/subscriptions/{}/providers/microsoft.storage/checknameavailability") => {
-                let name = &request.json()["name"];
-                let is_there = self
-                    .names("Microsoft.Storage/storageAccounts")
-                    .iter()
-                    .any(|it| it == name);
-                if is_there || self.taken_names.contains(&text(name)) {
-                    like(
-                        "17",
-                        &json!({"nameAvailable": false, "reason": "AlreadyExists"}),
-                    )
-                } else {
-                    like("16", &json!({"nameAvailable": true}))
-                }
-            }
-            ("GET", "/subscriptions/{}/resources") => {
-                let group = request.query.split("resourceGroup").nth(1);
-                let group = group.unwrap_or_default().replace("%27", "'");
-                let group = group.split('\'').nth(1).unwrap_or_default();
-                self.list(&in_subscription(group))
-            }
-            _ => self.not_known(request),
+        if kind == "/subscriptions/{}/resources" {
+            let quote = request.query.replace("%27", "'");
+            let group = quote.split('\'').nth(1).unwrap_or_default();
+            let prefix = format!("{SUBSCRIPTION}/resourcegroups/{group}/providers/").to_lowercase();
+            let mut value: Vec<_> = self.resources.iter().collect();
+            // Without those below others.
+            value.retain(|(id, _)| id.starts_with(&prefix) && id.split('/').count() == 9);
+            let value: Vec<_> = value.iter().map(|(_, resource)| resource).collect();
+            like("70", &json!({ "value": value }))
+        } else if kind.starts_with("/subscriptions/{}/providers/") {
+            Reply::json(200, &fixed("provider")).like("provider-GET")
+        } else {
+            self.not_known(request)
         }
     }
 
+    /// Only a mistake in the script or in the stand-in leads here.
     fn not_known(&mut self, request: &Request) -> Reply {
-        let line = format!("{} {}?{}", request.method, request.path, request.query);
-        self.wrong.push(format!("not known: {line}"));
-        refused(&line)
+        let call = self.calls.last();
+        let line = format!("not known: {call:?}, {}", request.path);
+        self.wrong.push(line);
+        Reply::json(400, &json!({"error": {"code": "NotKnown", "message": "."}})).like("not-known")
     }
 
-    /// The resources of a group, without those below others.
-    fn list(&self, group: &str) -> Reply {
-        let prefix = group.to_lowercase() + "/providers/";
-        let resources = self.resources.iter().filter(|(id, _)| {
-            id.strip_prefix(&prefix)
-                .is_some_and(|rest| rest.split('/').count() == 3)
-        });
-        let value = resources.map(|(_, resource)| resource).collect::<Vec<_>>();
-        like("70", &json!({"value": value}))
+    /// Long-running: the answer, of the first form, says where to ask for the end, of the second.
+    fn operation(&mut self, forms: [&'static str; 2], path: &str, id: &str, end: Value) -> Reply {
+        let path = format!("{SUBSCRIPTION}{path}/{}", self.calls.len());
+        let url = format!("{}{path}?api-version=2024-11-01", self.base);
+        let operation = (id.to_owned(), forms[1], end);
+        self.operations.insert(path, operation);
+        // The shortest there is: az takes 0 for no word at all, and then waits for 30 s.
+        let reply = like(forms[0], &Value::Null).with("Retry-After", "1");
+        let reply = reply.with("Location", url.clone());
+        match forms[0] {
+            "106" => reply.with("Azure-AsyncOperation", url),
+            _ => reply,
+        }
     }
 
-    fn graph(&mut self, request: &Request) -> Reply {
-        let lags = self.lag.goes_on();
-        let body = request.json();
-        let name = text(&body["query"])
-            .split("name =~ '")
-            .nth(1)
-            .unwrap_or_default();
-        let name = name.split('\'').next().unwrap_or_default();
-        let found = self.resources.values().filter(|resource| {
-            !lags
-                && resource["type"] == "Microsoft.Web/sites"
-                && text(&resource["name"]).eq_ignore_ascii_case(name)
-        });
-        let rows = found.map(|site| json!([site["id"]])).collect::<Vec<_>>();
-        let answer =
-            json!({"count": rows.len(), "data": {"columns": [{"name": "id"}], "rows": rows}});
-        Reply::json(200, &answer).like("resource-graph")
-    }
-
-    fn group(&mut self, request: &Request) -> Reply {
-        let id = request.path.to_lowercase();
-        let name = request.path.rsplit('/').next().unwrap();
-        let existing = self.resources.get(&id).cloned();
-        match (&*request.method, existing) {
-            ("GET", Some(group)) if group["properties"]["provisioningState"] == "Deleting" => {
-                self.deleting = self.deleting.saturating_sub(1);
+    fn group(&mut self, request: &Request, id: &str) -> Reply {
+        match (&*request.method, self.resources.get(id).cloned()) {
+            ("GET", Some(mut group)) if self.deleting > 0 => {
+                self.deleting -= 1;
                 if self.deleting == 0 {
-                    self.remove(&id);
+                    self.remove(id);
                 }
+                group["properties"]["provisioningState"] = json!("Deleting");
                 Reply::json(200, &group).like("group-GET-deleting")
             }
             ("GET", Some(group)) => like("11", &group),
-            ("HEAD", None) => like("13", &Value::Null),
-            ("GET" | "DELETE", None) => no_group(&id),
-            ("PUT", existing) => {
-                let mut group = request.json();
-                // az may ask again where it got no answer.
-                if existing.is_some_and(|existing| existing["tags"] != group["tags"]) {
-                    self.wrong.push("the group's tags are changed".to_owned());
-                }
+            ("PUT", _) => {
+                let mut group: Value = serde_json::from_slice(&request.body).unwrap();
                 group["properties"] = json!({"provisioningState": "Succeeded"});
                 let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
-                like("10", &self.keep(&path, group))
+                self.keep(&path, group);
+                like("10", &self.resources[id])
             }
             ("DELETE", Some(_)) => {
-                self.host_port = None;
                 // Workspaces keep their names, here too.
-                let below = format!("{id}/providers/microsoft.operationalinsights/");
-                let lost = self
-                    .resources
-                    .keys()
-                    .filter(|other| other.starts_with(&below));
-                self.lost_workspaces.extend(lost.cloned());
-                self.start_deleting(name);
-                let path = format!("/subscriptions/{SUBSCRIPTION}/operationresults");
-                self.operation("14-group-DELETE-202-2026", &path, &id, ("15c", Value::Null))
+                let names = self.names("Microsoft.OperationalInsights/workspaces");
+                let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+                self.lost_workspaces.extend(names);
+                let forms = ["14-group-DELETE-202-2026", "15c"];
+                self.operation(forms, "/operationresults", id, Value::Null)
             }
-            _ => self.not_known(request),
+            _ => error(NO_GROUP),
         }
-    }
-
-    pub fn start_deleting(&mut self, group: &str) {
-        let id = in_subscription(group).to_lowercase();
-        let group = self.resources.get_mut(&id).expect("a group");
-        group["properties"]["provisioningState"] = json!("Deleting");
     }
 
     /// What lies in a group that is there; the kind is what follows the group's name in the path.
-    fn in_group(&mut self, request: &Request, kind: &str) -> Reply {
-        let id = request.path.to_lowercase().replace("%20", " ");
-        let name = request.path.rsplit('/').next().unwrap();
-        // Itself, or what it is a part of.
-        let resource = first(9, &id);
-        if ["POST", "PUT"].contains(&&*request.method)
-            && resource != id
-            && !self.resources.contains_key(&resource)
-        {
-            return not_found(request);
+    fn in_group(&mut self, request: &Request, id: &str, kind: &str) -> Reply {
+        if let Some(kind) = kind.strip_prefix(DEPLOYMENT) {
+            return self.deployment(request, kind);
         }
-        match (&*request.method, kind) {
-            ("GET", "/resources") => self.list(&first(5, &id)),
-            ("GET", "/providers/microsoft.web/serverfarms") => {
-                let below = format!("{id}/");
-                let plans = self
-                    .resources
-                    .iter()
-                    .filter(|(id, _)| id.starts_with(&below));
-                let plans = plans.map(|(id, plan)| {
-                    let mut plan = plan.clone();
-                    plan["properties"]["numberOfSites"] = json!(self.sites_on(id));
-                    plan
-                });
-                let plans = plans.collect::<Vec<_>>();
-                let form = if plans.is_empty() { "36" } else { "34" };
-                like(form, &json!({"value": plans}))
+        if let Some((scope, _)) = id.split_once(ASSIGNMENTS) {
+            let mut here: Vec<_> = self.assignments.keys().collect();
+            here.retain(|other| other.starts_with(id));
+            let here = here.into_iter().map(|id| {
+                let name = id.rsplit('/').next();
+                json!({"id": id, "name": name, "properties": {"scope": scope, "principalId": "any"}})
+            });
+            let here: Vec<_> = here.collect();
+            if request.method == "GET" {
+                return like("158", &json!({ "value": here }));
             }
-            ("POST", "/providers/microsoft.storage/storageaccounts/{}/listkeys") => {
-                let keys = ["key1", "key2"].map(
-                    |name| json!({"keyName": name, "value": STORAGE_KEY, "permissions": "FULL"}),
-                );
-                like("23", &json!({"keys": keys}))
-            }
-            ("POST", "/providers/microsoft.web/sites/{}/config/{}/list") => {
-                let sku = &self.resources[&resource]["properties"]["sku"];
-                let form = if *sku == "Dynamic" { "51" } else { "50" };
-                like(form, &json!({"properties": self.settings.get(&resource)}))
-            }
-            ("PUT", "/providers/microsoft.web/sites/{}/config/{}") => {
-                let settings = request.json();
-                self.settings
-                    .insert(resource, settings["properties"].clone());
-                like("53", &settings)
-            }
-            ("POST", "/providers/microsoft.web/sites/{}/host/{}/listkeys") => {
-                if self.host_port.is_none() {
-                    return host_error("62", "ServiceUnavailable");
-                }
-                let is_without = self.without_master_key > 0;
-                self.without_master_key = self.without_master_key.saturating_sub(1);
-                let key = if is_without { "" } else { MASTER_KEY };
-                let keys = json!({"masterKey": key, "functionKeys": {"default": "of-the-host"}});
+            self.assignments.remove(id);
+            return like("150", &here[0]);
+        }
+        let resource = self.resources.get(id);
+        match (&*request.method, kind, &self.host) {
+            ("POST", "/providers/microsoft.web/sites/{}/host/{}/listkeys", Some(_)) => {
+                let keys = json!({"masterKey": MASTER_KEY, "functionKeys": {"default": "any"}});
                 like("60", &keys)
             }
-            ("POST", "/providers/microsoft.web/sites/{}/functions/{}/listkeys") => {
-                let function = request.path.rsplit('/').nth(1).unwrap();
-                let keys = self.host_port.and_then(|port| keys_of(function, port).ok());
-                keys.map_or_else(
-                    || refused("The host does not answer."),
-                    |keys| Reply::json(200, &keys).like("function-listkeys"),
-                )
+            ("POST", "/providers/microsoft.web/sites/{}/functions/{}/listkeys", Some(host)) => {
+                let key = host.function_key(request.path.rsplit('/').nth(1).unwrap());
+                Reply::json(200, &json!({"default": key})).like("function-listkeys")
             }
-            ("GET", _) => self.get(request, kind, &id),
-            ("PUT", WORKSPACE) => self.put_workspace(request),
-            ("PUT", COMPONENT) => self.put_component(request, name),
-            ("PUT", STORAGE) => self.put_storage(request, name),
-            ("PUT", CONTAINER) => self.put_container(request),
-            ("PUT", PLAN) => {
-                let mut plan = request.json();
-                plan["properties"]["provisioningState"] = json!("Succeeded");
-                like("30", &self.keep(&request.path, plan))
+            ("GET", STORAGE | SITE, _) if resource.is_some() => {
+                let form = if kind == SITE {
+                    "44"
+                } else {
+                    "21-storage-GET-200"
+                };
+                like(form, resource.unwrap())
             }
-            ("PUT", SITE) => self.put_site(request, name),
-            ("DELETE", _) => self.delete(request, kind, &id),
+            ("GET", _, _) => error("28 ResourceNotFound There is no such resource."),
+            ("DELETE", _, _) => self.delete(request, id, kind),
             _ => self.not_known(request),
         }
     }
 
-    fn get(&mut self, request: &Request, kind: &str, id: &str) -> Reply {
-        let Some(mut resource) = self.resources.get(id).cloned() else {
-            return match kind {
-                CONTAINER => no_container(),
-                _ => not_found(request),
-            };
-        };
-        let form = match kind {
-            STORAGE if self.settling > 0 => {
-                self.settling -= 1;
-                resource["properties"]["provisioningState"] = json!("ResolvingDNS");
-                return Reply::json(200, &resource).like("storage-GET-not-ready");
-            }
-            STORAGE => "21-storage-GET-200",
-            CONTAINER => "26",
-            SITE => {
-                if self.starting > 0 {
-                    self.starting -= 1;
-                    resource["properties"]["state"] = json!("Stopped");
-                }
-                let location = text(&resource["location"]);
-                let known = LOCATIONS.iter().find(|(name, _)| *name == location);
-                resource["location"] = json!(known.map_or(location, |(_, display)| display));
-                let is_flex = resource["properties"]["sku"] != "Dynamic";
-                if is_flex { "44" } else { "43" }
-            }
-            PLAN => "31",
-            WORKSPACE => "101",
-            _ => "121",
-        };
-        like(form, &resource)
-    }
-
-    fn put_storage(&mut self, request: &Request, name: &str) -> Reply {
-        if self.taken_names.contains(&name) {
-            let message = format!("The storage account named {name} is already taken.");
-            return gateway_error("93", "StorageAccountAlreadyTaken", &message);
-        }
-        let existed = self.resources.contains_key(&request.path.to_lowercase());
-        let mut account = request.json();
-        let endpoints = ["blob", "queue", "table", "file"].map(|service| {
-            let url = format!("https://{name}.{service}.core.windows.net/");
-            (service.to_owned(), json!(url))
-        });
-        account["properties"]["provisioningState"] = json!("Succeeded");
-        account["properties"]["primaryEndpoints"] = Value::Object(endpoints.into_iter().collect());
-        let account = self.keep(&request.path, account);
-        if existed {
-            return Reply::json(200, &account).like("storage-PUT-existing");
-        }
-        let path = format!(
-            "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Storage/locations/westus2/\
-             asyncoperations"
-        );
-        self.operation("18", &path, "", ("20", account))
-    }
-
-    fn put_workspace(&mut self, request: &Request) -> Reply {
-        let id = request.path.to_lowercase();
-        if self.lost_workspaces.contains(&id) {
-            return refused("A deleted workspace keeps its name for 14 days.");
-        }
-        let existed = self.resources.contains_key(&id);
-        let mut workspace = request.json();
-        workspace["properties"]["provisioningState"] = json!("Succeeded");
-        let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
-        let mut workspace = self.keep(&path, workspace);
-        if existed {
-            return like("109", &workspace);
-        }
-        let url = format!("{}{path}?api-version=2025-02-01", self.base);
-        workspace["properties"]["provisioningState"] = json!("Creating");
-        like("100", &workspace).with("Location", url)
-    }
-
-    fn put_component(&mut self, request: &Request, name: &str) -> Reply {
-        let mut component = request.json();
-        let workspace = text(&component["properties"]["WorkspaceResourceId"]).to_lowercase();
-        if !self.resources.contains_key(&workspace) {
-            return refused("There is no such workspace.");
-        }
-        component["properties"]["ConnectionString"] = json!(CONNECTION_STRING);
-        let component = self.keep(&request.path, component);
-        // Azure adds these minutes later.
-        let group = request.path.split("/providers/").next().unwrap();
-        let rule = format!("smartDetectorAlertRules/Failure Anomalies - {name}");
-        for added in [
-            &format!("microsoft.alertsmanagement/{rule}"),
-            "microsoft.insights/actiongroups/Application Insights Smart Detection",
-        ] {
-            let id = format!("{group}/providers/{added}");
-            self.keep(&id, json!({"location": "global"}));
-        }
-        like("120", &component)
-    }
-
-    fn put_container(&mut self, request: &Request) -> Reply {
-        if self.settling > 0 {
-            let message = "The storage account provisioning state must be 'Succeeded'.";
-            let code = "StorageAccountIsNotProvisioned";
-            return Reply::json(409, &json!({"error": {"code": code, "message": message}}))
-                .like("storage-not-ready-409");
-        }
-        let existed = self.resources.contains_key(&request.path.to_lowercase());
-        let container = self.keep(&request.path, request.json());
-        if existed {
-            return Reply::json(200, &container).like("container-PUT-existing");
-        }
-        like("25", &container)
-    }
-
-    fn put_site(&mut self, request: &Request, name: &str) -> Reply {
-        if self.taken_names.contains(&name) {
-            let message = format!("Website with given name {name} already exists.");
-            return web_error("90", "Conflict", &message);
-        }
-        let id = request.path.to_lowercase();
-        let mut site = request.json();
-        let settings = site["properties"]["siteConfig"]["appSettings"].take();
-        let settings = settings.as_array().into_iter().flatten();
-        let settings = settings
-            .filter(|_| !self.settings_lost)
-            .map(|setting| (text(&setting["name"]).to_owned(), setting["value"].clone()));
-        self.settings.insert(id, settings.collect());
-
-        let is_flex = site["properties"]["serverFarmId"].is_string();
-        if !is_flex {
-            // Azure makes one Linux Consumption plan for the group and the location.
-            let group = request.path.split("/providers/").next().unwrap();
-            let plan =
-                format!("{group}/providers/Microsoft.Web/serverfarms/WestUS2LinuxDynamicPlan");
-            let sku = json!({"name": "Y1", "tier": "Dynamic"});
-            self.keep(&plan, json!({"location": site["location"], "sku": sku}));
-            site["properties"]["serverFarmId"] = json!(plan);
-        }
-        site["properties"]["sku"] = json!(if is_flex {
-            "FlexConsumption"
-        } else {
-            "Dynamic"
-        });
-        site["properties"]["state"] = json!("Running");
-        site["properties"]["defaultHostName"] = json!(self.default_host_name);
-        site["properties"]["hostNames"] = json!([self.default_host_name]);
-        // Azure takes the text that az sends for this number, and gives the number.
-        let scale = &mut site["properties"]["functionAppConfig"]["scaleAndConcurrency"];
-        if let Some(memory) = scale["instanceMemoryMB"].as_str() {
-            scale["instanceMemoryMB"] = json!(memory.parse::<u32>().unwrap());
-        }
-        like(
-            if is_flex { "40" } else { "42" },
-            &self.keep(&request.path, site),
-        )
-    }
-
-    fn delete(&mut self, request: &Request, kind: &str, id: &str) -> Reply {
-        let Some(resource) = self.resources.get(id).cloned() else {
-            return match kind {
-                SITE => like("48", &Value::Null),
-                WORKSPACE => like("111", &Value::Null),
-                _ => Reply::status(204).like("missing-DELETE"),
-            };
-        };
-        if kind == PLAN && self.sites_on(id) > 0 {
-            return Reply::status(409).like("plan-has-apps-409");
-        }
+    fn delete(&mut self, request: &Request, id: &str, kind: &str) -> Reply {
+        let resource = self.resources[id].clone();
         if kind == WORKSPACE && request.query.contains("force=true") {
-            let path = format!(
-                "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.OperationalInsights/locations/\
-                 westus2/operationstatuses"
-            );
-            let result = json!({"status": "Succeeded"});
-            return self.operation("106", &path, id, ("107", result));
+            let provider = "/providers/Microsoft.OperationalInsights";
+            let path = format!("{provider}/locations/westus2/operationstatuses");
+            let end = json!({"status": "Succeeded"});
+            return self.operation(["106", "107"], &path, id, end);
         }
         self.remove(id);
-        match kind {
-            WORKSPACE => {
-                self.lost_workspaces.push(id.to_owned());
-                like("110", &Value::Null)
+        // The plan goes along with its last app.
+        if let Some(plan) = resource["properties"]["serverFarmId"].as_str() {
+            self.remove(&plan.to_lowercase());
+        }
+        Reply::status(200).like("resource-DELETE")
+    }
+
+    /// The kind is what follows the deployment's name in the path.
+    fn deployment(&mut self, request: &Request, kind: &str) -> Reply {
+        let [group, name] = [4, 8].map(|at| request.path.split('/').nth(at).unwrap());
+        let is_known = self.deployments.contains_key(name);
+        let body = |state: &str, host: &str| {
+            json!({"name": name, "status": state, "properties": {"mode": "Incremental",
+                "provisioningState": state, "outputs": {"host": {"type": "String", "value": host}}}})
+        };
+        match (&*request.method, kind, self.parameters_of(request)) {
+            ("POST", "/validate", Some(_)) => like("170", &body("Succeeded", "")),
+            ("POST", "/whatif", Some(parameters)) => {
+                let changes = resources(&parameters, group).into_iter().map(|resource| {
+                    json!({"resourceId": resource["id"], "changeType": "Create", "after": resource})
+                });
+                let changes = json!({"changes": changes.collect::<Vec<_>>()});
+                let result = json!({"status": "Succeeded", "properties": changes});
+                self.operation(["183", "181"], "/operationresults", "", result)
             }
-            SITE => {
-                self.host_port = None;
-                let plan = text(&resource["properties"]["serverFarmId"]).to_lowercase();
-                let keep_plan = request.query.contains("deleteEmptyServerFarm=false");
-                if !keep_plan && self.sites_on(&plan) == 0 {
-                    self.resources.remove(&plan);
+            ("PUT", "", Some(parameters)) => {
+                self.begin(name, group, parameters);
+                let path = request.path.replace("/resourcegroups/", "/resourceGroups/");
+                let path = format!("{path}/operationStatuses/1?api-version=2025-04-01");
+                let url = format!("{}{path}", self.base);
+                let form = if is_known { "174" } else { "171" };
+                like(form, &body("Accepted", "")).with("Azure-AsyncOperation", url)
+            }
+            ("GET", "" | "/operationstatuses/{}", _) if is_known => {
+                let state = self.progress(name);
+                let form = match (state, kind) {
+                    ("Failed" | "Canceled", "") => "177",
+                    ("Failed", _) => "206",
+                    ("Running", "") => "178",
+                    ("Running", _) => "202",
+                    (_, "") => "173",
+                    _ => "172",
+                };
+                let mut answer = body(state, &self.default_host_name);
+                let details = json!([{"message": "RoleAssignmentUpdateNotPermitted"}]);
+                answer["error"] = json!({"code": "DeploymentFailed", "details": details});
+                like(form, &answer)
+            }
+            ("GET", "", _) => {
+                let error = json!({"code": "DeploymentNotFound", "message": "There is none."});
+                Reply::json(404, &json!({ "error": error })).like("deployment-GET-404")
+            }
+            _ => self.not_known(request),
+        }
+    }
+
+    /// The parameters, if this is a deployment of our template. az sends the template's text as it
+    /// is, behind a name without quotes.
+    fn parameters_of(&self, request: &Request) -> Option<Value> {
+        let body = String::from_utf8_lossy(&request.body);
+        let template = format!("template:{}", TEMPLATE.trim());
+        let rest = body.replacen(&template, "\"template\":{}", 1);
+        let sent: Value = serde_json::from_str(&rest).ok()?;
+        let parameters = sent["properties"]["parameters"].as_object()?;
+        let values = parameters.iter();
+        let values = values.map(|(name, it)| (name.clone(), it["value"].clone()));
+        Some(values.collect())
+    }
+
+    fn begin(&mut self, name: &str, group: &str, parameters: Value) {
+        let running = std::mem::take(&mut self.running);
+        let mut state = "Succeeded";
+        let mut all = resources(&parameters, group);
+        let app = all.pop().unwrap();
+        for resource in all {
+            let id = text(&resource["id"]).to_owned();
+            let component = id.split_once("/providers/Microsoft.Insights/components/");
+            // Azure adds this minutes later.
+            if let Some((group, name)) = component {
+                let rule = format!("smartDetectorAlertRules/Failure Anomalies - {name}");
+                let rule = format!("{group}/providers/microsoft.alertsmanagement/{rule}");
+                self.keep(&rule, json!({"location": "global"}));
+            }
+            if self.lost_workspaces.iter().any(|name| id.ends_with(name)) {
+                self.wrong.push(format!("{id} can't have its name"));
+            }
+            if id.to_lowercase().contains(ASSIGNMENTS) {
+                let principal = *self.principal.get_or_insert(self.calls.len());
+                // An assignment that is there can't be given to another identity.
+                let assignment = self.assignments.entry(id.to_lowercase());
+                if *assignment.or_insert(principal) != principal {
+                    state = "Failed";
                 }
-                like("46", &Value::Null)
+            } else {
+                self.keep(&id, resource);
             }
-            PLAN => like("37", &Value::Null),
-            COMPONENT => like("124", &Value::Null),
-            CONTAINER => like("29", &Value::Null),
-            STORAGE => Reply::status(200).like("storage-DELETE"),
-            _ => Reply::status(200).like("alert-rule"),
         }
+        self.parameters = parameters;
+        self.deployments
+            .insert(name.to_owned(), (running, state, app));
+    }
+
+    /// The state of a deployment, which gets on each time it is asked for.
+    fn progress(&mut self, name: &str) -> &'static str {
+        let (running, state, app) = self.deployments.get_mut(name).unwrap();
+        if *running > 0 {
+            *running -= 1;
+            return "Running";
+        }
+        let (state, mut app) = (*state, app.take());
+        if state == "Succeeded" && app.is_object() {
+            // As the recorded one says it.
+            let storage = &mut app["properties"]["functionAppConfig"]["deployment"]["storage"];
+            let authentication = &mut storage["authentication"]["type"];
+            *authentication = json!(text(authentication).to_lowercase());
+            app["properties"]["defaultHostName"] = json!(self.default_host_name);
+            let id = text(&app["id"]).to_owned();
+            self.keep(&id, app);
+        }
+        state
     }
 }
 
-impl Shared {
-    /// The state, unless this call is one that is held; then none, once it is released.
-    fn unless_held(&self, place: &str, request: &Request) -> Option<MutexGuard<'_, State>> {
-        let mut state = self.state.lock().unwrap();
-        let is_held = |state: &State| {
-            let path = format!("{place} {}", request.path);
-            state.held.is_some_and(|call| is_of(call, request, &path))
-        };
-        if !is_held(&state) {
-            return Some(state);
-        }
-        state.holding = true;
-        self.changed.notify_all();
-        let _released = self.changed.wait_while(state, |state| is_held(state));
-        None
+/// What the snapshots of the template list, with these names.
+fn resources(parameters: &Value, group: &str) -> Vec<Value> {
+    let snapshot = match (&parameters["storageKeys"], &parameters["logs"]) {
+        (Value::Bool(true), _) => SNAPSHOTS[2],
+        (_, Value::Bool(false)) => SNAPSHOTS[1],
+        _ => SNAPSHOTS[0],
+    };
+    let snapshot = snapshot
+        .replace("rg-random-number", group)
+        .replace("random-number-a042886a3c", text(&parameters["appName"]))
+        .replace("randomnumbera042886a3c", text(&parameters["storageName"]));
+    let mut snapshot: Value = serde_json::from_str(&snapshot).unwrap();
+    let resources = snapshot["predictedResources"].as_array_mut().unwrap();
+    for resource in resources.iter_mut().filter(|it| it["location"].is_string()) {
+        resource["location"] = parameters["location"].clone();
+        resource["tags"] = parameters["tags"].clone();
     }
-
-    fn resource_manager(&self, request: &Request) -> Reply {
-        let Some(mut state) = self.unless_held("arm", request) else {
-            return Reply::HangUp;
-        };
-        let reply = state.answer(request);
-        let wrong = forms::differences(request, &reply);
-        state.wrong.extend(wrong);
-        let status = match &reply {
-            Reply::Answer { status, .. } => Some(*status),
-            Reply::Verbatim(_) | Reply::HangUp => None,
-        };
-        state.calls.push(Call {
-            method: request.method.clone(),
-            path: request.path.clone(),
-            status,
-        });
-        reply
-    }
-
-    fn front(&self, request: &Request) -> Reply {
-        let Some(mut state) = self.unless_held("front", request) else {
-            return Reply::HangUp;
-        };
-        let next = state.front(request);
-        drop(state);
-        // Without the lock: the host may take its time.
-        let reply = match next {
-            Front::Answer(reply) => reply,
-            // The front ends of Azure answer 502 when the host does not.
-            Front::PassOn(port, bytes) => {
-                pass_on(port, &bytes).map_or_else(|_| Reply::status(502), Reply::Verbatim)
-            }
-        };
-        let status = match &reply {
-            Reply::Answer { status, .. } => Some(*status),
-            Reply::Verbatim(bytes) => String::from_utf8_lossy(bytes)
-                .split_whitespace()
-                .nth(1)
-                .and_then(|status| status.parse().ok()),
-            Reply::HangUp => None,
-        };
-        self.state.lock().unwrap().front_calls.push(Call {
-            method: request.method.clone(),
-            path: request.path.clone(),
-            status,
-        });
-        reply
-    }
-}
-
-impl State {
-    fn answer(&mut self, request: &Request) -> Reply {
-        if let Some(refusal) = &mut self.refusal
-            && refusal.times > 0
-            && is_of(refusal.call, request, &request.path)
-        {
-            refusal.times -= 1;
-            return refused_as(refusal.recording, refusal.message);
-        }
-        let kind = (request.method.clone(), forms::kind(&request.path));
-        if let Some(made) = &mut self.fail_each
-            && made.insert(kind)
-        {
-            if request.method == "PUT" {
-                // It is done, but there is no answer.
-                self.resource_manager(request);
-                return Reply::HangUp;
-            }
-            let Some(status) = [None, Some(429), Some(500), Some(503)][made.len() % 4] else {
-                return Reply::HangUp;
-            };
-            let error = json!({"code": "TestFault", "message": "Failed on purpose."});
-            let reply = Reply::json(status, &json!({ "error": error })).like("fault");
-            return reply.with("Retry-After", "0");
-        }
-        self.resource_manager(request)
-    }
-
-    fn front(&mut self, request: &Request) -> Front {
-        if self.names("Microsoft.Web/sites").is_empty() {
-            return Front::Answer(Reply::HangUp);
-        }
-        let code = request.query.strip_prefix("code=");
-        let key = request.header("x-functions-key").or(code);
-        let fault = self.front_faults.iter_mut().find(|fault| {
-            fault.times > 0
-                && is_of(fault.call, request, &request.path)
-                && (fault.key.is_empty() || Some(fault.key) == key)
-        });
-        if let Some(fault) = fault {
-            fault.times -= 1;
-            return Front::Answer(fault.status.map_or(Reply::HangUp, Reply::status));
-        }
-        let Some(port) = self.host_port else {
-            return Front::Answer(match request.path.as_str() {
-                "/" => Reply::text(200, "Your Azure Function App is up and running."),
-                _ => Reply::status(404),
-            });
-        };
-        let separator = if request.query.is_empty() { "" } else { "?" };
-        let mut bytes = format!(
-            "{} {}{separator}{} HTTP/1.1\r\n",
-            request.method, request.path, request.query
-        )
-        .into_bytes();
-        for (name, value) in &request.headers {
-            bytes.extend(format!("{name}: {value}\r\n").bytes());
-        }
-        bytes.extend(b"connection: close\r\n\r\n");
-        bytes.extend(&request.body);
-        Front::PassOn(port, bytes)
-    }
-}
-
-/// What the app's front end does with a request.
-enum Front {
-    Answer(Reply),
-    PassOn(u16, Vec<u8>),
+    std::mem::take(resources)
 }
 
 /// The answer of the host to a request that asks it to close the connection.
-fn pass_on(port: u16, request: &[u8]) -> io::Result<Vec<u8>> {
+fn pass_on(port: u16, request: &Request) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    stream.write_all(request)?;
+    write!(stream, "{} {} HTTP/1.1\r\n", request.method, request.path)?;
+    for (name, value) in &request.headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    stream.write_all(b"connection: close\r\n\r\n")?;
+    stream.write_all(&request.body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// What is always the same.
+pub fn fixed(name: &str) -> Value {
+    serde_json::from_str::<Value>(include_str!("fixed.json")).unwrap()[name].take()
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// What only a mistake in the script or in the stand-in brings about.
-fn refused(message: &str) -> Reply {
-    let error = json!({"code": "RefusedByTheStandIn", "message": message});
-    Reply::json(400, &json!({ "error": error })).like("refused-by-the-stand-in")
-}
-
-/// The refusals that were recorded, with another message.
-fn refused_as(recording: &'static str, message: &str) -> Reply {
-    match recording {
-        "63" => host_error("63", message),
-        "91" => web_error("91", "Unauthorized", message),
-        "92" => web_error("92", "BadRequest", message),
-        "94" => gateway_error("94", "RequestDisallowedByPolicy", message),
-        "95" => gateway_error("95", "AuthorizationFailed", message),
-        "96" => gateway_error("96", "ResourceRequestsThrottled", message).with("Retry-After", "0"),
-        "97" => gateway_error("97", "LocationNotAvailableForResourceType", message),
-        "98" => gateway_error("98", "InvalidAuthenticationToken", message)
-            .with("WWW-Authenticate", "Bearer error=\"invalid_token\""),
-        _ => panic!("no refusal is like {recording}"),
+/// Such as `95 AuthorizationFailed You may not.`: an error as in this recording. Where that has
+/// details, code and message stand in them.
+fn error(words: &str) -> Reply {
+    let (recording, error) = words.split_once(' ').unwrap();
+    let (code, message) = error.split_once(' ').unwrap();
+    let mut error = json!({"code": code, "message": message});
+    if forms::form(recording)["body"]["error"]["details"].is_array() {
+        error["details"] = json!([error.clone()]);
+        let code = "InvalidTemplateDeployment";
+        error = json!({"code": code, "message": ".", "details": [error]});
     }
-}
-
-/// Of Resource Manager itself, and of the storage provider.
-fn gateway_error(recording: &'static str, code: &str, message: &str) -> Reply {
-    like(
-        recording,
-        &json!({"error": {"code": code, "message": message}}),
-    )
-}
-
-/// Of Microsoft.Web.
-fn web_error(recording: &'static str, code: &str, message: &str) -> Reply {
-    like(recording, &json!({"Code": code, "Message": message}))
-}
-
-/// Microsoft.Web has asked the app's host, and this was the status.
-fn host_error(recording: &'static str, status: &str) -> Reply {
-    let message = format!("Encountered an error ({status}) from host runtime.");
-    web_error(recording, "BadRequest", &message)
-}
-
-fn no_group(id: &str) -> Reply {
-    let name = id.rsplit('/').next().unwrap();
-    let message = format!("Resource group '{name}' could not be found.");
-    gateway_error("27", "ResourceGroupNotFound", &message)
-}
-
-fn no_container() -> Reply {
-    let message = "The specified container does not exist.\nRequestId:0\nTime:0";
-    gateway_error("24", "ContainerNotFound", message)
-}
-
-fn not_found(request: &Request) -> Reply {
-    let message = format!("The Resource '{}' was not found.", request.path);
-    gateway_error("28", "ResourceNotFound", &message)
-}
-
-/// The id of a resource group, or of what lies in one.
-fn in_subscription(path: &str) -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{path}")
-}
-
-/// So many segments of a path, in lower case.
-fn first(segments: usize, path: &str) -> String {
-    let segments = path.split('/').take(segments);
-    segments.collect::<Vec<_>>().join("/").to_lowercase()
-}
-
-/// The keys of a function, which Resource Manager has from the host.
-fn keys_of(function: &str, port: u16) -> Result<Value, ureq::Error> {
-    let url = format!("http://127.0.0.1:{port}/admin/functions/{function}/keys");
-    let mut answer = ureq::get(url)
-        .header("x-functions-key", MASTER_KEY)
-        .call()?;
-    let answer: Value = serde_json::from_slice(&answer.body_mut().read_to_vec()?).unwrap();
-    let keys = answer["keys"].as_array().into_iter().flatten();
-    Ok(keys
-        .map(|key| (text(&key["name"]).to_owned(), key["value"].clone()))
-        .collect())
-}
-
-/// An answer that is always the same, out of `fixed.json`. All places of the cloud are ours: whatever
-/// az asks there that the stand-in does not know fails on loopback.
-fn fixed(name: &str, base: &str) -> Value {
-    let all = include_str!("fixed.json")
-        .replace("SUBSCRIPTION", SUBSCRIPTION)
-        .replace("TOKEN", TOKEN)
-        .replace("BASE", base);
-    let mut all: Value = serde_json::from_str(&all).unwrap();
-    all[name].take()
+    let web = json!({"Code": code, "Message": message, "status": "Failed", "error": error});
+    like(recording, &web)
 }

@@ -6,11 +6,8 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    net::{Ipv4Addr, TcpListener},
+    sync::{Arc, OnceLock},
     thread,
 };
 
@@ -20,6 +17,7 @@ use rustls::{
 };
 use serde_json::Value;
 
+#[derive(Default)]
 pub struct Request {
     pub method: String,
     /// As it was sent, without the query.
@@ -35,35 +33,29 @@ impl Request {
         let mut matching = self.headers.iter().filter(|(header, _)| header == name);
         matching.next().map(|(_, value)| value.as_str())
     }
-
-    /// The body as JSON; null if it is none.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
-    }
 }
 
 pub enum Reply {
-    Answer {
-        status: u16,
-        headers: Vec<(&'static str, String)>,
-        body: Vec<u8>,
-        /// The recording that has an answer of the same form.
-        like: Option<&'static str>,
-    },
+    Answer(Answer),
     /// The bytes of a whole answer, after which the connection is closed.
     Verbatim(Vec<u8>),
     /// The connection is closed without an answer.
     HangUp,
+    /// There is no answer, until the client closes the connection.
+    Silence,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// The recording that has an answer of the same form.
+    pub like: String,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Self {
-        Self::Answer {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            like: None,
-        }
+        Self::text(status, "")
     }
 
     pub fn json(status: u16, body: &Value) -> Self {
@@ -71,108 +63,81 @@ impl Reply {
     }
 
     pub fn text(status: u16, text: &str) -> Self {
-        let mut reply = Self::status(status);
-        if let Self::Answer { body, .. } = &mut reply {
-            *body = text.as_bytes().to_vec();
-        }
-        reply
+        Self::Answer(Answer {
+            status,
+            headers: Vec::new(),
+            body: text.into(),
+            like: String::new(),
+        })
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        if let Self::Answer { headers, .. } = &mut self {
-            headers.push((name, value.into()));
+        if let Self::Answer(answer) = &mut self {
+            answer.headers.push((name, value.into()));
         }
         self
     }
 
-    pub fn like(mut self, recording: &'static str) -> Self {
-        if let Self::Answer { like, .. } = &mut self {
-            *like = Some(recording);
+    pub fn like(mut self, recording: &str) -> Self {
+        if let Self::Answer(answer) = &mut self {
+            answer.like = recording.to_owned();
         }
         self
     }
 }
 
-/// Serves on a free port of 127.0.0.1 until it is dropped.
-pub struct Server {
-    address: SocketAddr,
-    stopping: Arc<AtomicBool>,
-}
-
-impl Server {
-    pub fn start(
-        tls: Option<Arc<ServerConfig>>,
-        answer: impl Fn(Request) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stopping);
-        let answer = Arc::new(answer);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                let (answer, tls) = (Arc::clone(&answer), tls.clone());
-                thread::spawn(move || {
-                    // A client that goes away is none of the server's trouble.
-                    let _ = stream.and_then(|stream| match tls {
-                        Some(config) => {
-                            let connection =
-                                ServerConnection::new(config).map_err(io::Error::other)?;
-                            converse(StreamOwned::new(connection, stream), &*answer)
-                        }
-                        None => converse(stream, &*answer),
-                    });
+/// Serves on a free port of 127.0.0.1, which it gives, as long as the tests run.
+pub fn serve(
+    with_tls: bool,
+    answer: impl Fn(Request) -> Reply + Clone + Send + Sync + 'static,
+) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("a bound socket").port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = answer.clone();
+            thread::spawn(move || {
+                // A client that goes away is none of the server's trouble.
+                let _ = stream.and_then(|stream| {
+                    if !with_tls {
+                        return converse(stream, &answer);
+                    }
+                    let connection = ServerConnection::new(Arc::clone(&tls().1));
+                    let connection = connection.map_err(io::Error::other)?;
+                    converse(StreamOwned::new(connection, stream), &answer)
                 });
-            }
-        });
-        Self { address, stopping }
-    }
-
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        // For the thread to wake up and see it.
-        let _ = TcpStream::connect(self.address);
-    }
+            });
+        }
+    });
+    port
 }
 
 fn converse(stream: impl Read + Write, answer: &dyn Fn(Request) -> Reply) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream)? {
-        match answer(request) {
-            Reply::Answer {
-                status,
-                headers,
-                body,
-                ..
-            } => {
-                let mut bytes = format!("HTTP/1.1 {status} Status\r\n").into_bytes();
-                for (name, value) in headers {
+        let bytes = match answer(request) {
+            Reply::Answer(answer) => {
+                let mut bytes = format!("HTTP/1.1 {} Status\r\n", answer.status).into_bytes();
+                for (name, value) in answer.headers {
                     write!(bytes, "{name}: {value}\r\n")?;
                 }
                 // An answer of status 204 has no length.
-                if status != 204 {
-                    write!(bytes, "Content-Length: {}\r\n", body.len())?;
+                if answer.status != 204 {
+                    write!(bytes, "Content-Length: {}\r\n", answer.body.len())?;
                 }
                 bytes.extend(b"\r\n");
-                bytes.extend(body);
-                stream.get_mut().write_all(&bytes)?;
-                stream.get_mut().flush()?;
+                bytes.extend(answer.body);
+                bytes
             }
             Reply::Verbatim(bytes) => {
                 stream.get_mut().write_all(&bytes)?;
                 return stream.get_mut().flush();
             }
             Reply::HangUp => break,
-        }
+            Reply::Silence => return io::copy(&mut stream, &mut io::sink()).map(|_| ()),
+        };
+        stream.get_mut().write_all(&bytes)?;
+        stream.get_mut().flush()?;
     }
     Ok(())
 }
@@ -183,60 +148,43 @@ fn read(stream: &mut impl BufRead) -> io::Result<Option<Request>> {
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let mut words = line.split_whitespace();
-    let method = words.next().unwrap_or_default().to_owned();
-    let target = words.next().unwrap_or_default();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (path, query) = (path.to_owned(), query.to_owned());
-
-    let mut headers = Vec::new();
+    let mut request = Request::default();
+    let mut words = line.split_whitespace().map(str::to_owned);
+    request.method = words.next().unwrap_or_default();
+    request.path = words.next().unwrap_or_default();
+    if let Some((path, query)) = request.path.clone().split_once('?') {
+        (request.path, request.query) = (path.to_owned(), query.to_owned());
+    }
     loop {
         let mut line = String::new();
         stream.read_line(&mut line)?;
         let Some((name, value)) = line.split_once(':') else {
             break;
         };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        request
+            .headers
+            .push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut request = Request {
-        method,
-        path,
-        query,
-        headers,
-        body: Vec::new(),
-    };
-    let length = request.header("content-length").map(str::parse);
-    request.body = vec![0; length.unwrap_or(Ok(0)).map_err(io::Error::other)?];
+    let length = request.header("content-length").map_or(Ok(0), str::parse);
+    request.body = vec![0; length.map_err(io::Error::other)?];
     stream.read_exact(&mut request.body)?;
     Ok(Some(request))
 }
 
 /// A certificate for loopback, as PEM, and the settings of a server that shows it.
-pub struct Tls {
-    pub certificate: String,
-    pub server: Arc<ServerConfig>,
-}
-
-/// The same for all tests.
-pub fn tls() -> &'static Tls {
-    static TLS: OnceLock<Tls> = OnceLock::new();
+pub fn tls() -> &'static (String, Arc<ServerConfig>) {
+    static TLS: OnceLock<(String, Arc<ServerConfig>)> = OnceLock::new();
     TLS.get_or_init(|| {
         let names = ["localhost", "127.0.0.1"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = made.signing_key.serialize_pem();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![made.cert.der().clone()],
-                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-            )
-            .unwrap();
-        Tls {
-            certificate: made.cert.pem(),
-            server: Arc::new(server),
-        }
+            .with_single_cert(vec![made.cert.der().clone()], key);
+        (made.cert.pem(), Arc::new(server.unwrap()))
     })
 }
