@@ -1,10 +1,10 @@
 //! What a user can feel: the handler behind a host, beside the least that could answer the same
 //! bytes (the floor) and beside the same function on other runtimes.
 //!
-//!     cargo bench              # 6 minutes, once it is built
-//!     cargo bench -- --quick   # 2 minutes
+//!     cargo bench
+//!     cargo bench -- --quick
 //!
-//! It builds ./handler as it is published, prints two tables in Markdown, and a full run draws the
+//! It says how long it will take. It builds ./handler as it is published, prints two tables in Markdown, and a full run draws the
 //! first one as `benches/figures.svg`. What is compared is measured in turn, round by round, and a
 //! ratio is the median of the rounds' ratios: whatever else the machine does, it does to all alike.
 
@@ -39,6 +39,15 @@ fn main() {
         false => (9, 50, Duration::from_millis(2_000)),
     };
 
+    // Each variant is measured twice, behind a host and without, with a round to warm up.
+    let load = time * 2 * Variant::MOST as u32 * (rounds as u32 + 1);
+    // All variants together take a quarter of a second to start.
+    let all = load + Duration::from_millis(250) * start_count as u32;
+    let minutes = all.as_secs_f64() / 60.0;
+    println!(
+        "the figures take {minutes:.0} to {:.0} minutes, after the build",
+        minutes + 1.0
+    );
     let variants = Variant::all();
     let machine = machine();
     println!("{machine}");

@@ -12,9 +12,7 @@ use std::{
 };
 
 use common::{Host, KEY, Load};
-use test_support::{checkout, client::Connection, put};
-
-const RANGE: &str = "random_range(1..=999)";
+use test_support::{checkout, client::Connection, process::succeeds, put};
 
 /// One test, because the first build takes long.
 #[test]
@@ -37,25 +35,25 @@ fn edited_broken_mended_and_no_call_fails() {
         move || {
             // The build needs the machine, too.
             thread::sleep(Duration::from_millis(2));
-            let get = connection.request("GET", "/api/RandomNumber", KEY).status;
-            let post = format!("POST /api/RandomNumber HTTP/1.1\r\nHost: h\r\n{KEY}");
+            let get = connection.request("GET", "/api/Number", KEY).status;
+            let post = format!("POST /api/Number HTTP/1.1\r\nHost: h\r\n{KEY}");
             connection.send(post + "Content-Length: 5\r\n\r\nhello");
             connection.answer().status.max(get)
         }
     });
 
-    copy.edit("src/random_number.rs", RANGE, "random_range(1..=1)");
-    says("changed: src/random_number.rs");
+    copy.edit("src/number.rs", "434", "1");
+    says("changed: src/number.rs");
     says("serving the new handler");
-    assert_eq!(get("/api/RandomNumber"), r#"{"value":1}"#);
+    assert_eq!(get("/api/Number"), "1");
 
-    copy.edit("src/random_number.rs", "random_range(1..=1)", "broken(");
+    copy.edit("src/number.rs", "1", "broken(");
     says("failed in ");
     host.errors.wait_for("error: ");
-    assert_eq!(get("/api/RandomNumber"), r#"{"value":1}"#);
-    copy.edit("src/random_number.rs", "broken(", "random_range(2..=2)");
+    assert_eq!(get("/api/Number"), "1");
+    copy.edit("src/number.rs", "broken(", "2");
     says("serving the new handler");
-    assert_eq!(get("/api/RandomNumber"), r#"{"value":2}"#);
+    assert_eq!(get("/api/Number"), "2");
 
     // Cargo finds everything up to date.
     copy.write("Cargo.toml", &(copy.read("Cargo.toml") + "# A comment.\n"));
@@ -64,7 +62,7 @@ fn edited_broken_mended_and_no_call_fails() {
     // A function that comes, with a setting, and that changes: first it is registered.
     copy.write("src/greeting.rs", GREETING);
     let main = copy.read("src/main.rs");
-    let main = main.replacen("mod random_number;", "mod greeting;\nmod random_number;", 1);
+    let main = main.replacen("mod number;", "mod greeting;\nmod number;", 1);
     let register = "functions.add(\"Greeting\", greeting::greeting);\n functions.add";
     copy.write("src/main.rs", &main.replacen("functions.add", register, 1));
     says("the function Greeting is registered, but");
@@ -85,7 +83,7 @@ fn edited_broken_mended_and_no_call_fails() {
     copy.write("Greeting/function.json", &function_json("{name}"));
     says("the new handler exited with 1 before it answered GET /; its last lines on stderr: ");
     assert_eq!(get("/api/welcome/Ada"), "Ahoy, Ada!");
-    assert_eq!(get("/api/RandomNumber"), r#"{"value":2}"#);
+    assert_eq!(get("/api/Number"), "2");
     copy.write("Greeting/function.json", &function_json("welcome/{name}"));
     says("serving the new handler");
 
@@ -101,6 +99,24 @@ fn edited_broken_mended_and_no_call_fails() {
     let calls = load.end();
     assert!(calls > 100, "only {calls} calls");
 }
+
+const MAIN: &str = r#"
+mod number;
+
+#[actix_web::main]
+async fn main() -> std::process::ExitCode {
+    custom_handler::run(&[env!("CARGO_CRATE_NAME")], |functions| {
+        functions.add("Number", number::number);
+    })
+    .await
+}
+"#;
+
+const NUMBER: &str = r#"
+pub async fn number() -> String {
+    434.to_string()
+}
+"#;
 
 const GREETING: &str = r#"
 pub async fn greeting(name: actix_web::web::Path<String>) -> String {
@@ -120,10 +136,26 @@ fn function_json(route: &str) -> String {
 struct Copy(PathBuf);
 
 impl Copy {
+    /// With one function, Number, in place of those of the project. It is built, which may take
+    /// minutes.
     fn new() -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("developer_loop");
         checkout::renew(&root);
-        Self(root)
+        for entry in fs::read_dir(&root).unwrap() {
+            let file = entry.unwrap().path().join("function.json");
+            if file.exists() {
+                fs::remove_file(file).unwrap();
+            }
+        }
+        let copy = Self(root);
+        copy.write("src/main.rs", MAIN);
+        copy.write("src/number.rs", NUMBER);
+        copy.write("Number/function.json", &function_json("Number"));
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--bin", "handler"]);
+        build.env("CARGO_TARGET_DIR", copy.0.join("target"));
+        succeeds(build.current_dir(&copy.0));
+        copy
     }
 
     fn read(&self, file: &str) -> String {
