@@ -72,12 +72,17 @@ pub async fn stream(
                 }
             }
         };
-        if in_chunks {
-            bytes.extend(chunk(&piece));
+        let is_last = piece.is_empty();
+        let more = match in_chunks {
+            true => chunk(&piece),
+            false => piece,
+        };
+        if bytes.is_empty() && !is_bodiless {
+            bytes = more;
         } else if !is_bodiless {
-            bytes.extend(&piece);
+            bytes.extend(more);
         }
-        if piece.is_empty() {
+        if is_last {
             timeout(inactivity, write_all(write, &bytes)).await??;
             return Ok(stays_open);
         }
