@@ -102,22 +102,12 @@ pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
     let json = read_json(&root.join("host.json"));
     let json = json.ok().flatten().unwrap_or_default();
     let handler = &json["customHandler"];
-    let members = [
-        "description",
-        "enableForwardingHttpRequest",
-        "enableProxyingHttpRequest",
-        "http",
-    ];
-    let description = [
-        "arguments",
-        "defaultExecutablePath",
-        "defaultWorkerPath",
-        "workingDirectory",
-    ];
+    let members = "description enableForwardingHttpRequest enableProxyingHttpRequest http";
+    let inner = "arguments defaultExecutablePath defaultWorkerPath workingDirectory";
     let at = "host.json: customHandler.";
-    let inner = format!("{at}description.");
-    let mut lines = misspelt(at, handler, &members);
-    lines.extend(misspelt(&inner, &handler["description"], &description));
+    let mut lines = misspelt(at, handler, members);
+    let at = format!("{at}description.");
+    lines.extend(misspelt(&at, &handler["description"], inner));
     lines
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-/// One line for each member of an object that is not among the known ones, with the one that was
-/// probably meant.
-pub fn misspelt(at: &str, object: &Value, known: &[&str]) -> Vec<String> {
+/// One line for each member of an object that is not among the known ones, which have blanks between
+/// them; with the one that was probably meant.
+pub fn misspelt(at: &str, object: &Value, known: &str) -> Vec<String> {
+    let known: Vec<&str> = known.split(' ').collect();
     let names = object
         .as_object()
         .into_iter()

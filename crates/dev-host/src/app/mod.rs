@@ -152,8 +152,8 @@ fn settings(path: &Path, console: &Console) -> Result<BTreeMap<String, String>, 
     }
     let file = path.display();
     let json = read_json(path)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    let known = ["IsEncrypted", "Values", "Host", "ConnectionStrings"];
-    for line in misspelt("local.settings.json: ", &json, &known) {
+    let known = "IsEncrypted Values Host ConnectionStrings";
+    for line in misspelt("local.settings.json: ", &json, known) {
         console.warning(&line);
     }
     let settings: LocalSettings =
