@@ -4,7 +4,6 @@ pub mod constraint;
 pub mod function;
 mod host_json;
 pub mod launch;
-mod misspelt;
 mod throttle;
 pub mod watch;
 
@@ -21,9 +20,8 @@ use serde_json::Value;
 use crate::{
     app::{
         function::Function,
-        host_json::{HostJson, misspelt_in_host_json},
+        host_json::{HostJson, misspelt, misspelt_in_host_json},
         launch::{Launch, expand},
-        misspelt::misspelt,
     },
     console::Console,
 };
