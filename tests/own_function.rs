@@ -15,7 +15,8 @@ fn functions_of_the_documents() {
     // Always at the same place: what the last run has built there is used again.
     let copy = &Path::new(env!("CARGO_TARGET_TMPDIR")).join("own_function");
     checkout::renew(copy);
-    let [order, main, order_json] = blocks("docs/functions.md");
+    let [order, main, order_json, test] = blocks("docs/functions.md");
+    put(copy, "tests/order.rs", test);
     put(copy, "src/order.rs", order);
     put(copy, "src/main.rs", main);
     put(copy, "Order/function.json", order_json);
@@ -26,6 +27,7 @@ fn functions_of_the_documents() {
     assert_eq!(warm, b"warm");
     is_static_and_silent_on_its_machine(copy);
     orders_are_numbered(&published(copy, r#""SHOP": "Ada's""#));
+    passes(copy, "order");
 
     fs::remove_dir_all(copy.join("Order")).unwrap();
     let [greeting, main, greeting_json] = blocks("README.md");
@@ -54,6 +56,22 @@ fn build(copy: &Path) -> Result<(), String> {
         true => Ok(()),
         false => Err(String::from_utf8(output.stderr).unwrap()),
     }
+}
+
+/// Runs one of its tests, with what that needs and no more. What it needs was built for the copy of
+/// crates/dev-host/tests/developer_loop.rs, or is built now.
+fn passes(copy: &Path, name: &str) {
+    let manifest = read("Cargo.toml");
+    let needless =
+        Regex::new(r"(?ms)^\[dev-dependencies\]$.*?^(test-support = .*?)$.*?\n\n").unwrap();
+    let manifest = needless.replace(&manifest, "[dev-dependencies]\n$1\n\n");
+    put(copy, "Cargo.toml", &*manifest);
+    let target = copy.with_file_name("developer_loop").join("target");
+    let mut test = Command::new(env!("CARGO"));
+    test.args(["test", "--quiet", "--test", name]);
+    succeeds(test.current_dir(copy).env("CARGO_TARGET_DIR", target));
+    put(copy, "Cargo.toml", read("Cargo.toml"));
+    put(copy, "Cargo.lock", read("Cargo.lock"));
 }
 
 /// What func publishes of it, in a folder of its own, with one setting.
@@ -141,8 +159,8 @@ fn is_static_and_silent_on_its_machine(folder: &Path) {
     }
 }
 
-/// The files that a document shows: the function, main.rs, and function.json.
-fn blocks(document: &str) -> [String; 3] {
+/// The files that a document shows: the function, main.rs, function.json, and perhaps a test.
+fn blocks<const COUNT: usize>(document: &str) -> [String; COUNT] {
     let block = Regex::new(r"(?ms)^ *```(?:json|rust)\n(.*?)^ *```$").unwrap();
     let text = read(document);
     let blocks = block.captures_iter(&text);

@@ -84,7 +84,7 @@ fn what_is_named_is_there() {
     let path = Regex::new(r"`([A-Za-z0-9_./-]*(?:/[A-Za-z0-9_.-]*|\.[a-z]+))`").unwrap();
     let script = Regex::new(r"(?m)^(\./[^ \n]+)").unwrap();
     // What a reader of the README may write or build, and what git does not keep.
-    let others = "/src/greeting.rs\n/Greeting/function.json\n/src/order.rs\n/Order/function.json\n\
+    let others = "/src/greeting.rs\n/Greeting/function.json\n/src/order.rs\n/Order/function.json\n/tests/order.rs\n\
                   /target/debug/handler\n";
     let others = read(".gitignore") + others;
     let files = checkout::files();

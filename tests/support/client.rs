@@ -44,6 +44,16 @@ impl Connection {
         self.request("GET", target, "")
     }
 
+    /// A request with a body, and its answer.
+    pub fn post(&mut self, target: &str, content_type: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: handler\r\nContent-Type: {content_type}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        ));
+        self.answer()
+    }
+
     pub fn answer(&mut self) -> Answer {
         self.answer_to("GET")
     }

@@ -77,7 +77,7 @@ impl Functions<'_> {
         self.routes.push(route);
     }
 
-    /// Shares state with all functions, which get it by [`web::Data`], or configures an extractor.
+    /// Shares state with all functions, which get it by `web::Data`, or configures an extractor.
     pub fn app_data<T: 'static>(&mut self, data: T) {
         self.config.app_data(data);
     }

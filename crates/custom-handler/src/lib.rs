@@ -34,7 +34,7 @@
 //! mean two. [`run`] says what else it refuses. The program's option `--check` does all of this, lists
 //! the functions, and exits.
 //!
-//! A [`Path`](actix_web::web::Path) has the parameters of the route: one value, a tuple, or a struct,
+//! A [`Path`](https://docs.rs/actix-web/4/actix_web/web/struct.Path.html) has the parameters of the route: one value, a tuple, or a struct,
 //! with an `Option` for a parameter that may be left out. They are decoded as the host decodes them:
 //! `%2F`, and what is not UTF-8, stay as they are.
 //!
@@ -45,7 +45,7 @@
 //!
 //! # State and middleware
 //!
-//! State that all functions share is actix-web's [`Data`](actix_web::web::Data). What takes time to
+//! State that all functions share is actix-web's [`Data`](https://docs.rs/actix-web/4/actix_web/web/struct.Data.html). What takes time to
 //! make, such as a database pool, is made before [`run`]:
 //!
 //! ```no_run
@@ -83,7 +83,7 @@
 //! ```
 //!
 //! All functions share one thread: hand what blocks or computes for long to
-//! [`web::block`](actix_web::web::block).
+//! [`web::block`](https://docs.rs/actix-web/4/actix_web/web/fn.block.html).
 //!
 //! # Log
 //!

@@ -164,7 +164,9 @@ fn members<'a>(
         match known.iter().find(|known| is_same(known, name)) {
             Some(known) if known == name => {}
             Some(known) => {
-                return Err(format!("{at}{name} has other letters: write {at}{known}"));
+                return Err(format!(
+                    "{at}{name} is in another letter case: write {at}{known}"
+                ));
             }
             None => warnings.push(format!("{at}{name} has no effect here: is it misspelt?")),
         }

@@ -179,7 +179,7 @@ impl HostJson {
         if let Some((known, expected)) = KNOWN.iter().find(|(known, _)| is_same(known, name)) {
             if *known != name {
                 let known = known.replace(':', ".");
-                return Err(format!("{shown} has other letters: write {known}"));
+                return Err(format!("{shown} is in another letter case: write {known}"));
             }
             let is_flag = *expected == "a boolean" && value.is_string();
             if kind(value) != *expected && !is_flag {

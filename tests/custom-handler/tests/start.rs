@@ -93,11 +93,11 @@ fn what_the_host_could_read_otherwise_is_refused() {
         ),
         (
             json!({"Extensions": {}}),
-            "Extensions has other letters: write extensions",
+            "Extensions is in another letter case: write extensions",
         ),
         (
             json!({"extensions": {"http": {"routeprefix": "v1"}}}),
-            "extensions.http.routeprefix has other letters: write extensions.http.routePrefix",
+            "extensions.http.routeprefix is in another letter case: write extensions.http.routePrefix",
         ),
         (
             json!({"extensions:http:routePrefix": "v1"}),

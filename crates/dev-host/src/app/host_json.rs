@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, env, path::Path, time::Duration};
 
 use routes::read_json;
+use serde_json::Value;
 
 use crate::{
-    app::{misspelt::misspelt, throttle::Throttle},
+    app::throttle::Throttle,
     wire::message::{is_plain, is_token},
 };
 
@@ -102,22 +103,12 @@ pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
     let json = read_json(&root.join("host.json"));
     let json = json.ok().flatten().unwrap_or_default();
     let handler = &json["customHandler"];
-    let members = [
-        "description",
-        "enableForwardingHttpRequest",
-        "enableProxyingHttpRequest",
-        "http",
-    ];
-    let description = [
-        "arguments",
-        "defaultExecutablePath",
-        "defaultWorkerPath",
-        "workingDirectory",
-    ];
+    let members = "description enableForwardingHttpRequest enableProxyingHttpRequest http";
+    let inner = "arguments defaultExecutablePath defaultWorkerPath workingDirectory";
     let at = "host.json: customHandler.";
-    let inner = format!("{at}description.");
-    let mut lines = misspelt(at, handler, &members);
-    lines.extend(misspelt(&inner, &handler["description"], &description));
+    let mut lines = misspelt(at, handler, members);
+    let at = format!("{at}description.");
+    lines.extend(misspelt(&at, &handler["description"], inner));
     lines
 }
 
@@ -144,4 +135,36 @@ fn time_span(text: &str) -> Option<Option<Duration>> {
     let minutes = (days * 24 + below(hours, 24)?) * 60 + below(minutes, 60)?;
     let span = Duration::from_secs(minutes * 60) + Duration::try_from_secs_f64(seconds).ok()?;
     (!span.is_zero()).then_some(Some(span))
+}
+
+/// One line for each member of an object that is not among the known ones, which have blanks between
+/// them; with the one that was probably meant.
+pub fn misspelt(at: &str, object: &Value, known: &str) -> Vec<String> {
+    let known: Vec<&str> = known.split(' ').collect();
+    let names = object
+        .as_object()
+        .into_iter()
+        .flat_map(|object| object.keys());
+    let unknown = names.filter(|name| !known.iter().any(|known| known.eq_ignore_ascii_case(name)));
+    let line = |name: &String| {
+        let meant = known
+            .iter()
+            .map(|known| (alike(name, known), known))
+            .max()
+            // Two thirds of it are the same.
+            .filter(|(count, known)| 3 * count >= 2 * known.len());
+        match meant {
+            Some((_, meant)) => format!("{at}{name} is not known: is {meant} meant?"),
+            None => format!("{at}{name} is not known"),
+        }
+    };
+    unknown.map(line).collect()
+}
+
+/// How many letters at the beginning and at the end of two words are the same.
+fn alike(one: &str, other: &str) -> usize {
+    let same = |(one, other): &(u8, u8)| one.eq_ignore_ascii_case(other);
+    let start = one.bytes().zip(other.bytes()).take_while(same).count();
+    let end = one.bytes().rev().zip(other.bytes().rev()).take_while(same);
+    (start + end.count()).min(one.len()).min(other.len())
 }

@@ -4,7 +4,6 @@ pub mod constraint;
 pub mod function;
 mod host_json;
 pub mod launch;
-mod misspelt;
 mod throttle;
 pub mod watch;
 
@@ -21,9 +20,8 @@ use serde_json::Value;
 use crate::{
     app::{
         function::Function,
-        host_json::{HostJson, misspelt_in_host_json},
+        host_json::{HostJson, misspelt, misspelt_in_host_json},
         launch::{Launch, expand},
-        misspelt::misspelt,
     },
     console::Console,
 };
@@ -152,8 +150,8 @@ fn settings(path: &Path, console: &Console) -> Result<BTreeMap<String, String>, 
     }
     let file = path.display();
     let json = read_json(path)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    let known = ["IsEncrypted", "Values", "Host", "ConnectionStrings"];
-    for line in misspelt("local.settings.json: ", &json, &known) {
+    let known = "IsEncrypted Values Host ConnectionStrings";
+    for line in misspelt("local.settings.json: ", &json, known) {
         console.warning(&line);
     }
     let settings: LocalSettings =

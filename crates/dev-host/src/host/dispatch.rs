@@ -60,7 +60,13 @@ pub async fn dispatch(
     let answered = answered.flatten();
     let (answer, download) = answered.unwrap_or_else(|| (Answer::empty(500), None));
     if answer.status == 404 {
-        function.hint.call_once(|| hint(host, function));
+        // A handler that knows the function by another path is the usual reason.
+        function.hint.call_once(|| {
+            host.console.host(&format!(
+                "{}: the handler answered 404 to what the host routed to it: does it serve /{}?",
+                function.name, function.route
+            ));
+        });
     }
     let answer = complete(answer);
     let Some(mut download) = download else {
@@ -118,13 +124,4 @@ async fn own_answer<'a>(
         return Ok(Answer::last(500));
     }
     Err(function)
-}
-
-/// A handler that knows a function by another path is the usual reason for a 404 that only the
-/// handler can have given.
-fn hint(host: &Host, function: &Function) {
-    host.console.host(&format!(
-        "{}: the handler answered 404 to what the host routed to it: does it serve /{}?",
-        function.name, function.route
-    ));
 }

@@ -29,21 +29,17 @@ impl Host {
 
     /// Its methods and URL, and a command that calls it.
     pub fn how_to_call(&self, app: &App, function: &Function) -> String {
-        let (name, methods) = (&function.name, &function.methods);
-        let listed = match methods {
+        let name = &function.name;
+        let listed = match &function.methods {
             None => "any method".to_owned(),
             Some(methods) => methods.join(", "),
         };
         let state = if function.disabled { " (disabled)" } else { "" };
         let first_line = format!("{name}: [{listed}] {}/{}{state}", self.url, function.route);
-        let methods = methods.as_deref().unwrap_or_default();
-        let method = match methods
-            .iter()
-            .find(|method| *method == "GET")
-            .or(methods.first())
-        {
-            None => "GET",
-            Some(method) => method,
+        let mut methods = function.methods.iter().flatten().map(String::as_str);
+        let method = match methods.clone().find(|method| *method == "GET") {
+            Some(get) => get,
+            None => methods.next().unwrap_or("GET"),
         };
         let option = match method {
             "GET" => String::new(),

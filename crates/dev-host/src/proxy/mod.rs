@@ -201,7 +201,7 @@ impl<'a> Call<'a> {
 
     async fn exchange(&self, body: &mut Body<'_>) -> Result<(Answer, Download), Failure> {
         let (handler, length) = (self.handler, self.request.length());
-        if length != Some(0) && body.is_begun() {
+        if length != Some(0) && body.is_begun {
             return Err(Failure::Broken);
         }
         let mut connection = handler.connection().await?;

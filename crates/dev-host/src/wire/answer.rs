@@ -2,13 +2,19 @@
 //! connection).
 
 use std::{
+    future::poll_fn,
     io,
+    pin::pin,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
 use tokio::{net::tcp::OwnedWriteHalf, time::timeout};
 
 use crate::wire::message::{Answer, Request};
+
+/// What is here already of an answer is written at once, up to about this length.
+const LONGEST_WRITE: usize = 64 * 1024;
 
 /// Sends the answer to a request, or, for none, to what is not one. False if the connection is to be
 /// closed.
@@ -50,19 +56,34 @@ pub async fn stream(
         answer.headers.add("Transfer-Encoding", "chunked");
     }
     let ends_by_close = !has_end && !in_chunks;
-    let (bytes, stays_open) = head(Some(request), &mut answer, ends_by_close);
-    write_all(write, &bytes).await?;
+    let (mut bytes, stays_open) = head(Some(request), &mut answer, ends_by_close);
     loop {
-        let piece = next_piece().await?;
+        let mut next = pin!(next_piece());
+        let ready = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await;
+        // What is here already goes out together, and waits for nothing that is not.
+        let piece = match ready {
+            Poll::Ready(Ok(piece)) if bytes.len() < LONGEST_WRITE => piece,
+            ready => {
+                timeout(inactivity, write_all(write, &bytes)).await??;
+                bytes.clear();
+                match ready {
+                    Poll::Ready(piece) => piece?,
+                    Poll::Pending => next.await?,
+                }
+            }
+        };
         let is_last = piece.is_empty();
-        let bytes = match in_chunks {
+        let more = match in_chunks {
             true => chunk(&piece),
             false => piece,
         };
-        if !is_bodiless {
-            timeout(inactivity, write_all(write, &bytes)).await??;
+        if bytes.is_empty() && !is_bodiless {
+            bytes = more;
+        } else if !is_bodiless {
+            bytes.extend(more);
         }
         if is_last {
+            timeout(inactivity, write_all(write, &bytes)).await??;
             return Ok(stays_open);
         }
     }

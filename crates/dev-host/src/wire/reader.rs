@@ -3,10 +3,7 @@
 
 use std::io::{self, ErrorKind};
 
-use tokio::{
-    io::AsyncReadExt as _,
-    net::{TcpStream, tcp::OwnedReadHalf},
-};
+use tokio::{io::AsyncReadExt as _, net::tcp::OwnedReadHalf};
 
 use crate::wire::message::{Framing, Headers, Request, is_token};
 
@@ -38,11 +35,6 @@ impl Reader {
             used: 0,
             received: 0,
         }
-    }
-
-    /// For what has to be sent while a body is read.
-    pub fn stream(&self) -> &TcpStream {
-        self.stream.as_ref()
     }
 
     fn unread(&self) -> &[u8] {
@@ -211,7 +203,8 @@ pub struct Body<'a> {
     pub framing: Framing,
     /// The client waits for `100 Continue` before it sends the body.
     is_awaited: bool,
-    is_begun: bool,
+    /// Some of it was read already, so that the request can't be sent again.
+    pub is_begun: bool,
     read: u64,
 }
 
@@ -226,16 +219,11 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// If some of it was read already, so that the request can't be sent again.
-    pub fn is_begun(&self) -> bool {
-        self.is_begun
-    }
-
     /// The next piece, empty at the end.
     pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
         self.is_begun = true;
         if std::mem::take(&mut self.is_awaited) && !self.reader.has_unread() {
-            let stream = self.reader.stream();
+            let stream = self.reader.stream.as_ref();
             stream.try_write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let piece = self.reader.piece(&mut self.framing).await?;
