@@ -389,8 +389,7 @@ fn odd_key_values() {
         let is_exported = |it: &&str| record.contains(&format!("\nexport {it}="));
         assert!(!VARIABLES.iter().any(is_exported), "{record}");
     }
-    let no_key =
-        "asking for the key of RandomNumber failed: there is no key any. Give another name";
+    let no_key = "RandomNumber has no key any: give another name with --key-name";
     world.fails("--update --key-name any", no_key);
     world.check();
 }
