@@ -133,10 +133,10 @@ impl Azure {
             Some("hold") => return self.hold(state),
             Some("hang up") => Reply::HangUp,
             Some("silence") => Reply::Silence,
-            Some(words) => match words.split(' ').next().unwrap() {
-                status if words == status => Reply::status(status.parse().unwrap()),
-                "96" => error(words).with("Retry-After", "0"),
-                _ => error(words),
+            Some(words) => match words.parse() {
+                Ok(status) => Reply::status(status),
+                Err(_) if words.starts_with("96 ") => error(words).with("Retry-After", "0"),
+                Err(_) => error(words),
             },
             None if is_front => {
                 let port = state.host.as_ref().map(|host| host.port());

@@ -232,7 +232,7 @@ fn azure_is_waited_for_where_that_helps() {
         asking for the master key: the host gives no key: it is starting, or its role";
     let world = World::new();
     world.state().insert("rg-random-number", &Value::Null);
-    world.state().deleting = 3;
+    world.state().deleting = 2;
     world.faults(&format!("{FAULTS}\n2 {NO_ROLE}"));
     world.says("--delete --yes", "is being deleted already");
     let first = world.run("").succeeds();
