@@ -108,8 +108,8 @@ read_arguments() {
   location=$(lower "${location// /}")
 
   if [[ -n ${key_file+given} ]]; then
-    # The substitution drops the newline that editors put at the end of a file.
-    key_value=$(cat -- "${key_file/#%-//dev/stdin}" 2>/dev/null) ||
+    # The substitution drops the newline that editors put at the end of a file. - is standard input.
+    key_value=$(cat -- "$key_file" 2>/dev/null) ||
       refuse "--key-file '$key_file' can't be read: give a file with the access key's value, or -"
   fi
 }
@@ -200,10 +200,10 @@ look() {
     say "the resource group $group is there"
   else
     group_is_new=true
+    say "the resource group $group is not there yet"
   fi
 }
 
-# Not by `az functionapp show`, which asks for much more.
 find_app() {
   local origin
   azure "asking for $app" resource show --ids "$app_id" --api-version 2024-04-01 --query "[[
@@ -273,11 +273,11 @@ preview() {
     $no_logs || names+=("OperationalInsights/workspaces/log-$app" "Insights/components/appi-$app")
     $storage_keys || names+=("ManagedIdentity/userAssignedIdentities/id-$app"
       "Authorization/roleAssignments (two, of id-$app on $storage)")
-    printf '  Create Microsoft.%s\n' "Resources/resourceGroups/$group" "${names[@]}"
+    printf '        Create\tMicrosoft.%s\n' "Resources/resourceGroups/$group" "${names[@]}"
   else
     azure 'asking what would change' deployment group what-if "${deployment[@]}" --no-pretty-print \
       --query "changes[?changeType!='Ignore'].[changeType, resourceId]"
-    printf '%s\n' "$answer" | sed 's|^\([A-Za-z]*\).*/resource[Gg]roups/[^/]*/providers/|  \1 |'
+    printf '%s\n' "$answer" | sed 's|/.*/resourceGroups/[^/]*/providers/||; s|^|        |'
   fi
 }
 
@@ -316,6 +316,7 @@ assign_keys() {
   local function value=${key_value//\\/\\\\}
   ask_host 'asking for the master key' host/default masterKey
   master_key=$answer
+  [[ -n $master_key ]] || fail 'the host gives no master key. Run this again later.'
   while IFS= read -r function <&3; do
     describe "$function"
     [[ $level == function ]] || continue
@@ -332,7 +333,6 @@ assign_keys() {
 # ask_host WHAT OF NAME: leaves a key in $answer. Resource Manager has it from the host.
 ask_host() {
   azure "$1" rest --method post --url "$app_id/$2/listkeys?api-version=2024-04-01" --query "\"$3\""
-  [[ -n $answer ]] || fail "$1 failed: there is no key $3. Give another name with --key-name."
 }
 
 check() {
@@ -350,6 +350,7 @@ check() {
         if $update && $may_be_called; then
           ask_host "asking for the key of $name" "functions/$name" "$key_name"
           key=$answer
+          [[ -n $key ]] || fail "$name has no key $key_name: give another name with --key-name"
         fi
         expect 401 "$name with a wrong key" "x$key"
         # In the header: Application Insights kept what came as ?code= (measured).
@@ -364,7 +365,7 @@ check() {
 describe() {
   local methods
   # Several tabs would be one for `read`.
-  IFS=$'\x1f' read -r name methods route level <<<"${1//$'\t'/$'\x1f'}"
+  IFS=$'\x1f' read -r name methods route level < <(printf '%s\n' "$1" | tr '\t' '\037')
   path=$(path_for "$route") options=() answers='' may_be_called=true
   sample_call "$name" || may_be_called=false
   case ,$methods, in
@@ -464,7 +465,7 @@ delete_all() {
   done 3<<<"$found"
   if $whole; then
     change 'deleting the resource group' group delete --name "$group" --yes
-  else
+  elif [[ ${#rest[@]} -gt 0 ]]; then
     change 'deleting all else' resource delete --ids "${rest[@]}"
   fi
 }
@@ -480,9 +481,8 @@ confirm() {
   local reply=''
   printf 'This deletes %s:\n' "$1"
   [[ -z $2 ]] || printf '%s\n' "$2" | sed 's|.*/providers/|  |'
-  if $dry_run; then
-    echo 'Nothing was deleted.' && exit
-  elif ! $yes; then
+  ! $dry_run || { echo 'Nothing was deleted.' && exit; }
+  if ! $yes; then
     [[ -t 0 ]] || refuse 'nothing was deleted: there is no terminal to ask on; give --yes'
     read -r -p 'Delete? [y/N] ' reply || true
     [[ $reply == [yY]* ]] || { echo 'Nothing was deleted.' && exit; }
@@ -549,8 +549,8 @@ attempt() {
 # Looks $words up in infra/failures.txt: leaves what to do in $verdict, what is wrong in $reason.
 judge() {
   local text
-  while IFS='|' read -r verdict text reason && [[ -z $text || $words != *"$text"* ]]; do
-    verdict=unknown
+  while IFS='|' read -r verdict text reason; do
+    [[ -z $text || $words != *"$text"* ]] || break
   done <infra/failures.txt
   reason=${reason//APP/$app} reason=${reason//STORAGE/$storage} reason=${reason//GROUP/$group}
   reason=${reason//LOCATION/$location} reason=${reason//SCOPE/$storage_id}

@@ -238,10 +238,10 @@ impl State {
         self.progress(&name);
     }
 
-    /// As if a deployment of this name had ended like this.
-    pub fn end_deployment(&mut self, name: &str, state: &'static str) {
-        let ended = (0, state, Value::Null);
-        self.deployments.insert(name.to_owned(), ended);
+    /// As if there had been a deployment of this name, which is running so often and then ends so.
+    pub fn deployment_was(&mut self, name: &str, running: usize, state: &'static str) {
+        let deployment = (running, state, Value::Null);
+        self.deployments.insert(name.to_owned(), deployment);
     }
 
     fn keep(&mut self, id: &str, mut resource: Value) {
@@ -293,7 +293,7 @@ impl State {
         *times -= 1;
         let answer = answer.clone();
         if made.contains("/operationStatuses/") && answer != "hold" {
-            self.end_deployment(made.split('/').nth(8).unwrap(), "Failed");
+            self.deployment_was(made.split('/').nth(8).unwrap(), 0, "Failed");
         }
         Some(answer)
     }
@@ -438,6 +438,10 @@ impl State {
             let path = format!("{provider}/locations/westus2/operationstatuses");
             let end = json!({"status": "Succeeded"});
             return self.operation(["106", "107"], &path, id, end);
+        }
+        if kind == WORKSPACE {
+            self.lost_workspaces
+                .push(text(&resource["name"]).to_owned());
         }
         self.remove(id);
         // The plan goes along with its last app.

@@ -56,7 +56,7 @@ fn was_announced(state: &State, dry: &Outcome, app: &str) {
     ids.retain(|id| id.starts_with("Microsoft.") && id.ends_with(app));
     assert!(ids.len() >= 5, "{ids:#?}");
     for id in ids {
-        let line = format!("Create {id}\n");
+        let line = format!("Create\t{id}\n");
         assert!(dry.stdout.contains(&line), "{line} in {dry}");
     }
 }
@@ -182,7 +182,7 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     calls.retain(|call| call.starts_with("PUT arm ") && call.contains("/deployments/"));
     assert_eq!(calls.len(), 1, "{calls:#?}");
     // One that was cancelled is made again.
-    world.state().end_deployment(APP, "Canceled");
+    world.state().deployment_was(APP, 0, "Canceled");
     world.state().running = 0;
     world.says("", "deploying infra/main.json\n");
     // A person is asked before anything is deleted.
@@ -194,7 +194,9 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
         .says("Microsoft.Web/sites");
     assert_eq!(world.state().summary(), before);
     world.interrupt_at("DELETE arm ", "--delete --yes");
-    world.on_terminal("--delete", "y\n").succeeds();
+    world.state().deployment_was(APP, 2, "Succeeded");
+    let deleted = world.on_terminal("--delete", "y\n").succeeds();
+    deleted.says(" is Running. Waiting");
     assert!(world.state().summary().is_empty());
     world.check();
 }
@@ -229,11 +231,9 @@ fn azure_is_waited_for_where_that_helps() {
         publishing: the app can't store its package: its role on the storage account does not hold
         asking for the master key: the host gives no key: it is starting, or its role";
     let world = World::new();
-    let mut state = world.state();
-    state.insert("rg-random-number", &Value::Null);
-    state.deleting = 3;
-    state.faults(&format!("{FAULTS}\n2 {NO_ROLE}"));
-    drop(state);
+    world.state().insert("rg-random-number", &Value::Null);
+    world.state().deleting = 3;
+    world.faults(&format!("{FAULTS}\n2 {NO_ROLE}"));
     world.says("--delete --yes", "is being deleted already");
     let first = world.run("").succeeds();
     for said in SAID.trim().lines().map(str::trim) {
@@ -389,8 +389,7 @@ fn odd_key_values() {
         let is_exported = |it: &&str| record.contains(&format!("\nexport {it}="));
         assert!(!VARIABLES.iter().any(is_exported), "{record}");
     }
-    let no_key =
-        "asking for the key of RandomNumber failed: there is no key any. Give another name";
+    let no_key = "RandomNumber has no key any: give another name with --key-name";
     world.fails("--update --key-name any", no_key);
     world.check();
 }
@@ -518,7 +517,7 @@ fn a_build_or_a_publishing_that_fails_ends_the_run() {
 #[ignore = "prints what docs/deployment.md shows, and takes minutes"]
 fn shown() {
     const SLOW: &str = "4 POST scm /api/publish | Can't find app with name
-        4 POST scm /api/publish | Uploading archive... (ServiceUnavailable)";
+        8 POST scm /api/publish | Uploading archive... (ServiceUnavailable)";
     let world = World::new();
     world.sleep("5");
     let show = |all: &str| {
