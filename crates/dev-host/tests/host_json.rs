@@ -148,12 +148,12 @@ fn what_ends_the_start_names_the_member() {
         app.host_json(json!({"functionTimeout": timeout}));
         fails(&format!("functionTimeout is {timeout:?}"));
     }
-    for (is_forwarding, why) in [(true, "another path"), (false, "its calls as JSON")] {
+    for (is_forwarding, why) in [(true, "another path"), (false, "the handler JSON")] {
         app.host_json(json!({"customHandler": {
             "enableProxyingHttpRequest": false,
             "enableForwardingHttpRequest": is_forwarding,
         }}));
-        fails("customHandler needs \"enableProxyingHttpRequest\": true");
+        fails("enableProxyingHttpRequest");
         has(&app.error(), why);
     }
 }
@@ -180,7 +180,7 @@ fn a_name_that_is_not_known_is_told_with_the_one_that_is_meant() {
     let members = json!({"enableProxingHttpRequest": true, "enableProxyingHttpRequest": false});
     app.host_json(json!({"customHandler": members}));
     for part in [
-        "customHandler needs \"enableProxyingHttpRequest\": true",
+        "customHandler.enableProxyingHttpRequest is not true: set it to true",
         &proxying,
     ] {
         has(&app.error(), part);
@@ -188,7 +188,7 @@ fn a_name_that_is_not_known_is_told_with_the_one_that_is_meant() {
 
     let members =
         json!({"description": {"argumnets": []}, "enableProxingHttpRequest": true, "x": 1});
-    app.host_json(json!({"customHandler": members}));
+    app.host_json(json!({"customHandler": members, "extension": {}, "mine": {}}));
     app.write("local.settings.json", json!({"Valuse": {}}));
     let (_host, lines) = app.start_heard();
     let arguments = misspelt(
@@ -200,10 +200,11 @@ fn a_name_that_is_not_known_is_told_with_the_one_that_is_meant() {
         &arguments,
         "host.json: customHandler.x is not known",
         &misspelt("local.settings.json: Valuse", "Values"),
+        &misspelt("host.json: extension", "extensions"),
     ] {
         assert_eq!(lines.with(line), [format!("host         warning: {line}")]);
     }
-    assert_eq!(lines.with("warning").len(), 4);
+    assert_eq!(lines.with("warning").len(), 5);
 }
 
 #[test]

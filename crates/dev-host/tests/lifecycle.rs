@@ -373,11 +373,7 @@ fn what_is_wrong_with_an_app_is_told_in_one_line() {
         fails(file, &bindings, expected);
     }
     let file = "local.settings.json";
-    fails(
-        file,
-        r#"{"Values": {"A": 1}}"#,
-        "integer `1`, expected a string",
-    );
+    fails(file, r#"{"Values": {"A": 1}}"#, "is 1: give a text");
     fails(file, r#"{"IsEncrypted": true}"#, "func settings decrypt");
 
     let app = TestApp::new();
@@ -426,7 +422,9 @@ fn a_404_of_the_handler_is_pointed_out_once_for_each_function() {
     }
     let hints = [("Echo", "/api/Echo"), ("Other", "/api/some/where")].map(|(name, path)| {
         let what = "the handler answered 404 to what the host routed to it";
-        format!("host         {name}: {what}: does it serve {path}?")
+        format!(
+            "host         {name}: {what}: does it serve {path}, and does it take its parameters?"
+        )
     });
     assert_eq!(lines.with("does it serve"), hints);
 }

@@ -99,8 +99,9 @@ impl HostJson {
         let name = |name: &str| name.replace(':', ".");
         if self.flag(FORWARDING)? {
             return Err(self.problem(&format!(
-                "{} is true: leave it out, for then the host sends the handler another path than \
-                 the one by which it has chosen the function and checked the key",
+                "{} is true: write \"enableProxyingHttpRequest\": true in its place, for when \
+                 forwarding the host sends the handler another path than the one by which it has \
+                 chosen the function and checked the key",
                 name(FORWARDING)
             )));
         }

@@ -1,6 +1,6 @@
 //! Which functions may stand side by side, and what is found then.
 
-use routes::{Function, Level, Routes, Template};
+use routes::{Constraint, Function, Level, Routes, Template};
 
 fn function(name: &str, route: &str, methods: Option<&[&str]>) -> Function {
     let methods =
@@ -58,6 +58,8 @@ fn pairs_that_a_path_could_mean_both_of() {
     let guid = "0f8fad5b-d9cb-469f-a165-70867728950e";
     for (one, other) in [
         ("a", "A"),
+        // The micro sign and the letter mu, which have one capital.
+        ("a/\u{b5}", "a/\u{3bc}"),
         ("K\u{e4}se", "k\u{c4}SE"),
         ("stra\u{df}e", "STRASSE"),
         ("a/{x}", "a/b"),
@@ -159,4 +161,64 @@ fn what_is_found() {
         });
         assert_eq!(found.as_deref(), expected, "{route}: {path}");
     }
+}
+
+/// Random routes and paths, the same in each run. Whatever two routes take for the host, with any
+/// constraint that a text of its kind can meet, they may not stand side by side.
+#[test]
+fn no_path_means_two_functions_that_stand_side_by_side() {
+    const PARTS: &str = "a A b1 \u{e4} stra\u{df}e {x} {x?} {x=1} {*x} {x:int} {x:guid} {x:max(9)?} \
+                         {x:int:regex(.)} {x:alpha} {x}.json a{x} {x}-{y} {x}.{y:int}";
+    const TEXTS: &str = "a A b1 B1 \u{e4} \u{c4} stra\u{df}e STRASSE stra\u{1e9e}e \u{212a} 7 x7 q \
+                         q.json Q.JSON 1-2 a.5 0123456789abcdef0123456789abcdef";
+    let parts: Vec<&str> = PARTS.split_whitespace().collect();
+    let texts: Vec<&str> = TEXTS.split_whitespace().chain([""]).collect();
+    // Knuth's generator, of which the higher half is used.
+    let mut state = 1_u64;
+    let mut random = |most: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % most
+    };
+    let fits = |constraint: &Constraint, text: &str| match constraint.name.as_str() {
+        "int" | "max" => text.bytes().any(|byte| byte.is_ascii_digit()),
+        "guid" => text.chars().count() >= 32,
+        _ => true,
+    };
+    let mut both = 0;
+    for _ in 0..100_000 {
+        let mut join = |of: &[&str]| {
+            let count = 1 + random(4);
+            (0..count)
+                .map(|_| of[random(of.len())])
+                .collect::<Vec<_>>()
+                .join("/")
+        };
+        // The name of each parameter once.
+        let numbered = |route: String| {
+            let mut number = 0;
+            let names = route.split('{').map(|piece| {
+                number += 1;
+                piece.replacen('x', &format!("x{number}"), 1).replacen(
+                    'y',
+                    &format!("y{number}"),
+                    1,
+                )
+            });
+            names.collect::<Vec<_>>().join("{")
+        };
+        let routes = [(); 2].map(|()| numbered(join(&parts)));
+        let path = format!("/{}", join(&texts));
+        let templates = routes.each_ref().map(|route| Template::parse(route));
+        let [Ok(one), Ok(other)] = &templates else {
+            continue;
+        };
+        if one.parameters(&path, fits).is_some() && other.parameters(&path, fits).is_some() {
+            both += 1;
+            let [one, other] = &routes;
+            assert!(!stand(one, other), "{one} and {other} both take {path}");
+        }
+    }
+    assert!(both > 400, "only {both}");
 }

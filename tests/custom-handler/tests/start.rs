@@ -163,7 +163,7 @@ fn only_proxying_is_asked_for() {
         app(json!("x"), members)
     };
     let both = json!({"enableProxyingHttpRequest": true, "enableForwardingHttpRequest": true});
-    let leave_out = "customHandler.enableForwardingHttpRequest is true: leave it out";
+    let leave_out = "customHandler.enableForwardingHttpRequest is true: write";
     let set = "customHandler.enableProxyingHttpRequest is not true: set it to true";
     is_refused(&with(both), &[], &[leave_out]);
     is_refused(&with(json!({})), &[], &[set]);

@@ -2,7 +2,7 @@
 //! routes-overlapping.jsonl and routes-odd.jsonl say what the real host was seen to take; what is not
 //! in them follows the documentation of ASP.NET Core's route constraints.
 
-use regex::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 use routes::Constraint;
 
 /// Whether a text can stand for the parameter.

@@ -41,7 +41,10 @@ impl HostJson {
         let member = |name| members.text(&format!("{description}:{name}"));
         let executable = member("defaultExecutablePath").unwrap_or_default();
         if executable.is_empty() {
-            return Err(members.problem("customHandler.description.defaultExecutablePath is empty: give the handler's executable"));
+            return Err(members.problem(
+                "customHandler.description.defaultExecutablePath is empty: give the handler's \
+                 executable",
+            ));
         }
         let list = format!("{description}:arguments");
         let mut arguments: Vec<String> = match members.text(&list) {
@@ -54,19 +57,7 @@ impl HostJson {
         // first argument; its place beside others is not verified.)
         let worker_path = member("defaultWorkerPath").filter(|path| !path.is_empty());
         arguments.extend(worker_path.map(|path| format!("\"{path}\"")));
-        // For forwarding: routes-odd.jsonl, `items/..%5CRandomNumber`.
-        let otherwise = match members.flag("customHandler:enableForwardingHttpRequest")? {
-            true => {
-                "with enableForwardingHttpRequest alone another path can reach the handler than the one whose key was checked"
-            }
-            false => "without it the handler gets its calls as JSON",
-        };
-        if !members.flag("customHandler:enableProxyingHttpRequest")? {
-            return Err(members.problem(&format!(
-                "customHandler needs \"enableProxyingHttpRequest\": true; {otherwise}, which is not \
-                 supported here"
-            )));
-        }
+        members.require_proxying()?;
         let custom_headers = members.list("extensions:http:customHeaders");
         for (name, value) in &custom_headers {
             if !is_token(name.as_bytes()) || !is_plain(value) {
@@ -98,7 +89,8 @@ impl HostJson {
     }
 }
 
-/// What of customHandler the host does not know, and passes over without a word.
+/// What the host does not know of customHandler, and what is meant for a member beside it. The host
+/// passes over both without a word.
 pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
     let json = read_json(&root.join("host.json"));
     let json = json.ok().flatten().unwrap_or_default();
@@ -109,6 +101,11 @@ pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
     let mut lines = misspelt(at, handler, members);
     let at = format!("{at}description.");
     lines.extend(misspelt(&at, &handler["description"], inner));
+    let outer = "aggregator concurrency customHandler extensionBundle extensions functionTimeout \
+                 healthMonitor logging retry singleton telemetryMode version watchDirectories \
+                 watchFiles";
+    let outer = misspelt("host.json: ", &json, outer).into_iter();
+    lines.extend(outer.filter(|line| line.ends_with("meant?")));
     lines
 }
 

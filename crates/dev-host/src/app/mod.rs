@@ -154,6 +154,10 @@ fn settings(path: &Path, console: &Console) -> Result<BTreeMap<String, String>, 
     for line in misspelt("local.settings.json: ", &json, known) {
         console.warning(&line);
     }
+    let mut values = json["Values"].as_object().into_iter().flatten();
+    if let Some((name, value)) = values.find(|(_, value)| !value.is_string()) {
+        return Err(format!("{file}: Values.{name} is {value}: give a text"));
+    }
     let settings: LocalSettings =
         serde_json::from_value(json).map_err(|error| format!("{file}: {error}"))?;
     if settings.is_encrypted {

@@ -63,7 +63,8 @@ pub async fn dispatch(
         // A handler that knows the function by another path is the usual reason.
         function.hint.call_once(|| {
             host.console.host(&format!(
-                "{}: the handler answered 404 to what the host routed to it: does it serve /{}?",
+                "{}: the handler answered 404 to what the host routed to it: does it serve /{}, and does it \
+         take its parameters?",
                 function.name, function.route
             ));
         });
