@@ -166,7 +166,6 @@ impl World {
         self.run(arguments).fails(with)
     }
 
-    /// See `State::faults`.
     pub fn faults(&self, table: &str) {
         self.state().faults(table);
     }
