@@ -11,21 +11,6 @@
 set +o posix
 set -euo pipefail
 
-# The function after which everything in Azure is named.
-function_name=RandomNumber
-
-# The functions that the check at the end may really call, and what each answers: an extended
-# regular expression. For a route with parameters give a path, for a body curl's options:
-#   Order) path=/api/order/1 options=(--header 'Content-Type: text/plain' --data x) answers=. ;;
-# Another function is called without a key and with a wrong one, which the host refuses, or not at
-# all if it asks for no key: what the call would do is not known here.
-sample_call() {
-  case $1 in
-    RandomNumber) answers='^\{"value":[1-9][0-9]{0,2}\}$' ;;
-    *) return 1 ;;
-  esac
-}
-
 # The walkthrough's own, published in its text.
 default_key_value=d0c5atM1cr0s0ft
 # Tags mark what this script has created, and for which app, so that it deletes nothing else.
@@ -64,6 +49,10 @@ read_arguments() {
   unset key_value master_key http_body answer token
   key_value=${PROVISION_KEY_VALUE-$default_key_value}
   unset PROVISION_KEY_VALUE
+
+  # Which function the names come from, and how the functions are checked.
+  # shellcheck source=infra/functions.sh
+  . "$(dirname "$0")/infra/functions.sh"
 
   # random-number for RandomNumber. A group's name has 90 characters at most.
   name_in_words=$(lower "$(printf %s "$function_name" |
@@ -146,8 +135,8 @@ check_prerequisites() {
   fi
   if ! $delete; then
     [[ -f $function_name/function.json ]] ||
-      refuse "there is no $function_name/function.json: in provision.sh, set function_name to" \
-        "the name of a function's folder"
+      refuse "there is no $function_name/function.json: in infra/functions.sh, set function_name" \
+        "to the name of a function's folder"
     has func || lacks 'func, of Core Tools: npm install --global azure-functions-core-tools@4'
     has curl || lacks 'curl: sudo apt-get install curl'
     attempt ./build.sh --tools || lacks "${words#build.sh: }"
@@ -248,6 +237,7 @@ deploy() {
   ! $group_is_new || change 'creating the resource group' group create --name "$group" \
     --location "$location" --tags "$tag_name=$tag_value"
   before_failing=undo_group
+  say 'a deployment takes a minute or two'
   change 'deploying infra/main.json' deployment group create "${deployment[@]}" \
     --query properties.outputs.host.value
   before_failing=true
@@ -299,6 +289,7 @@ build() {
 }
 
 publish() {
+  say 'publishing takes a minute or two'
   # It replaces the whole package, so another attempt can do no harm.
   insist publishing run_func || failed 'func azure functionapp publish'
 }

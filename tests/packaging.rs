@@ -50,12 +50,9 @@ fn the_handler_host_json_and_the_functions_go() {
         .filter(|line| line.starts_with('-'))
         .map(|line| (&line[..10], line.rsplit(' ').next().unwrap().to_owned()))
         .collect();
-    let is_function = |file: &String| {
-        let parts: Vec<&str> = file.split('/').collect();
-        matches!(parts[..], [_, "function.json"])
-    };
-    let functions = checkout::files().into_iter().filter(is_function);
-    let mut expected: Vec<_> = functions.map(|file| ("-rw-rw-rw-", file)).collect();
+    let functions = checkout::functions().into_iter();
+    let functions = functions.map(|name| ("-rw-rw-rw-", format!("{name}/function.json")));
+    let mut expected: Vec<_> = functions.collect();
     expected.push(("-rw-rw-rw-", "Number/function.json".to_owned()));
     expected.push(("-rwxrwxrwx", "handler".to_owned()));
     expected.push(("-rw-rw-rw-", "host.json".to_owned()));

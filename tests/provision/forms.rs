@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::OnceLock};
 
 use serde_json::{Value, json};
+use test_support::project;
 
 use crate::http::{Reply, Request};
 
@@ -173,8 +174,7 @@ fn form_of(value: &Value) -> Value {
 /// with them.
 #[test]
 fn the_forms_are_those_of_the_recordings() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let Ok(files) = fs::read_dir(project.join("../shared/azure-recorded")) else {
+    let Ok(files) = fs::read_dir(project().join("../shared/azure-recorded")) else {
         // `.ci/run` says so.
         return;
     };

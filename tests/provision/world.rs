@@ -298,8 +298,15 @@ impl World {
         fs::rename(project.join("build.sh"), project.join("real-build.sh")).unwrap();
         let build = "#!/bin/sh\n[ $# = 0 ] || exec \"${0%/*}/real-build.sh\" \"$@\"\n";
         put_executable(&project, "build.sh", build);
-        let handler = env!("CARGO_BIN_EXE_handler").as_ref();
-        copy(handler, &project.join("handler"));
+        // The function of the conformance suite's app, whatever those of the project are.
+        for function in checkout::functions() {
+            fs::remove_dir_all(project.join(function)).unwrap();
+        }
+        let app = project.join("crates/conformance/app");
+        fs::rename(app.join("RandomNumber"), project.join("RandomNumber")).unwrap();
+        put(&project, "infra/functions.sh", include_str!("functions.sh"));
+        let handler = env!("CARGO_BIN_EXE_provision-handler");
+        copy(handler.as_ref(), &project.join("handler"));
     }
 
     /// The command lines by which the script, or a test, has started this tool.

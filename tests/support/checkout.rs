@@ -22,6 +22,13 @@ pub fn files() -> Vec<String> {
         .collect()
 }
 
+/// The project's functions: the folders with a function.json at the top.
+pub fn functions() -> Vec<String> {
+    let files = files().into_iter();
+    let functions = files.filter_map(|file| Some(file.strip_suffix("/function.json")?.to_owned()));
+    functions.filter(|name| !name.contains('/')).collect()
+}
+
 /// Copies those files, modes included, into a folder.
 pub fn copy_to(folder: &Path) {
     for file in files() {

@@ -141,11 +141,8 @@ impl Copy {
     fn new() -> Self {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("developer_loop");
         checkout::renew(&root);
-        for entry in fs::read_dir(&root).unwrap() {
-            let file = entry.unwrap().path().join("function.json");
-            if file.exists() {
-                fs::remove_file(file).unwrap();
-            }
+        for function in checkout::functions() {
+            fs::remove_dir_all(root.join(function)).unwrap();
         }
         let copy = Self(root);
         copy.write("src/main.rs", MAIN);

@@ -30,24 +30,7 @@ const NO_ROLE: &str = "POST scm /api/publish | Failed to upload blob package to 
                        Error: Response status code does not indicate success: 403 (This request is \
                        not authorized to perform this operation.).";
 
-/// A custom handler that says what it was asked.
-const ECHO: &str = r#"#!/bin/sh
-if [ "$1" = --check ]; then printf 'LIST'; exit; fi
-exec python3 -c '
-import os
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
-class Echo(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write((self.command + " " + self.path).encode())
-    do_POST = do_DELETE = do_GET
-
-port = int(os.environ["FUNCTIONS_CUSTOMHANDLER_PORT"])
-HTTPServer(("127.0.0.1", port), Echo).serve_forever()
-'
-"#;
+const ECHO: &str = include_str!("echo.sh");
 
 /// What was created was said before in the dry run.
 #[track_caller]
@@ -341,7 +324,7 @@ fn the_check_calls_only_what_it_may() {
     world.edit("host.json", r#""version":"#, no_prefix);
     let samples = "Greeting) path=/greet/[a-b]{c,d} options=(--data Ada) answers=^POST ;;
         RandomNumber) answers=/number ;;\n    Not) answers=";
-    world.script("RandomNumber) answers=", samples);
+    world.edit("infra/functions.sh", "RandomNumber) answers=", samples);
     // A call that is never answered: curl gives up, and it is made again.
     world.script("--max-time 60", "--max-time 1");
     world.faults("1 GET front /number | silence");
@@ -421,7 +404,7 @@ fn a_host_that_does_not_come_round_ends_the_step() {
     calls.retain(|call| call.contains(" front "));
     assert_eq!(calls.len(), 1 + 2 + 24);
     world.faults("");
-    world.script(r#"'^\{"value":"#, r#"'^\{"worth":"#);
+    world.edit("infra/functions.sh", "value", "worth");
     world.fails("--update", r#"with the key: the answer '{"value":"#);
     world.check();
 }
@@ -475,12 +458,10 @@ fn what_azure_would_refuse_is_refused_first() {
 #[test]
 fn names_are_cut_to_what_azure_takes() {
     let world = World::new();
-    let script = fs::read_to_string(world.path("project/provision.sh")).unwrap();
     let names = Regex::new("account +([a-z0-9]+)\n +function app +([a-z0-9-]+)").unwrap();
     let run = |function: &str| {
-        let name = format!("\nfunction_name={function}\n");
-        let script = script.replace("\nfunction_name=RandomNumber\n", &name);
-        world.write("provision.sh", &script);
+        let name = format!("function_name={function}\nsample_call() {{ false; }}\n");
+        world.write("infra/functions.sh", &name);
         world.write(&format!("{function}/function.json"), "{}");
         let outcome = world.fails("--resource-group any --update", "there is no function app");
         let names = names.captures(&outcome.stdout).unwrap();
