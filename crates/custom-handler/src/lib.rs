@@ -30,18 +30,17 @@
 //!
 //! Methods, routes and levels stand in function.json alone. The host chooses the function of a call
 //! by them and checks that function's key, but does not tell the handler its choice. So the handler
-//! has to find the function by the path, and it starts only with functions of which no call could
-//! mean two. [`run`] says what else it refuses. The program's option `--check` does all of this, lists
+//! has to find the function by the path, and it starts only if no call fits two functions. See [`run`]
+//! for other refusals. The program's option `--check` does all of this, lists
 //! the functions, and exits.
 //!
 //! A [`Path`](https://docs.rs/actix-web/4/actix_web/web/struct.Path.html) has the parameters of the route: one value, a tuple, or a struct,
 //! with an `Option` for a parameter that may be left out. They are decoded as the host decodes them:
-//! `%2F`, and what is not UTF-8, stay as they are.
+//! `%2F`, and what is not UTF-8, stay encoded.
 //!
-//! host.json has to ask for requests to be passed on as they come:
-//! `"enableProxyingHttpRequest": true` under `customHandler`. Hosts can do that from version 4.1041
-//! on, Core Tools from 4.2.0. A request that a host has put together anew is answered with 501, for
-//! its path is not the one that the host has decided by.
+//! host.json has to have `"enableProxyingHttpRequest": true` under `customHandler`. Hosts can do that from version 4.1041
+//! on, Core Tools from 4.2.0. A forwarded request is answered with 501, for its path is not the
+//! one that the host has matched.
 //!
 //! # State and middleware
 //!
@@ -87,15 +86,15 @@
 //!
 //! # Log
 //!
-//! Each line that is logged with the crate `log` begins with its level and the invocation id of the
-//! call that is being served, which is also that of the request in Application Insights; or with a
-//! dash where there is no call. So it is in what the function awaits, in the message of a panic, and
-//! while the answer's body is streamed. Code that runs in `spawn` or `web::block` is not known to
-//! belong to a call. Warnings and errors go to stderr, all else to stdout, because the host takes each
+//! Each line that is logged with the crate `log` begins with its level, then the invocation id of the
+//! call that is being served, or a dash outside of calls. The request in Application Insights has the
+//! same id. It is kept in what the function awaits, in the message of a panic, and while the answer's
+//! body is streamed. Lines from `spawn` or `web::block` have a dash. Warnings and errors go to stderr, all else to stdout, because the host takes each
 //! line of stderr for an error.
 //!
-//! `RUST_LOG` holds one level: off, error, warn, info (the default), debug or trace. Below warnings
-//! only the crates are logged that are named to [`run`]: others log parts of requests, and so keys.
+//! `RUST_LOG` holds one level: off, error, warn, info (the default), debug or trace. Of crates that
+//! are not named to [`run`] only warnings and errors are logged: below, they log parts of requests, and
+//! so keys.
 //!
 //! # Bodies
 //!
@@ -126,15 +125,15 @@ pub use crate::functions::Functions;
 ///
 /// # Errors
 ///
-/// The exit code is 1, after one line in the log that says what to write where, if
-/// - host.json or a function.json can't be read, has what the host could read otherwise, or asks for
-///   another way of passing requests on than `enableProxyingHttpRequest`;
+/// The exit code is 1, after one line in the log that says how to mend it, if:
+/// - host.json or a function.json can't be read, has what the host might read differently, or does
+///   not set `enableProxyingHttpRequest` alone;
 /// - a function has other bindings than an HTTP trigger and an HTTP answer;
 /// - a folder has a function.json, but its name is not registered, or a name is registered twice;
 /// - a call could mean two functions;
-/// - the port is none, or can't be listened on.
+/// - the port is invalid, or can't be listened on.
 ///
-/// The host restarts a program that ends so. It does not restart one that exits with 0, because it
+/// The host restarts a program that exits with 1. It does not restart one that exits with 0, because it
 /// takes that for a wish to stop.
 pub async fn run(
     crates: &[&str],

@@ -4,7 +4,7 @@
 //! knows the route of each function, and chooses one for every call. This crate reads the same files
 //! by the same rules:
 //!
-//! - [`HostJson`] is host.json, with the variables that go before it;
+//! - [`HostJson`] is host.json, with the variables that override it;
 //! - [`functions`] reads each function.json;
 //! - [`Template`] is a route such as `items/{id:int}`, and takes a path apart as the host does;
 //! - [`Routes`] finds the function of a call without knowing the constraints of parameters. It is
@@ -32,8 +32,8 @@
 //! ```
 //!
 //! What the host does was measured on version 4.1037, built from its sources, unless a comment says
-//! otherwise. What the host could read in another way than this crate is refused, with a line that
-//! says what to write instead.
+//! otherwise. This crate refuses what the host might read differently, with a line that says what to
+//! write instead.
 
 mod function_json;
 mod host_json;
