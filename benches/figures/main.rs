@@ -44,10 +44,7 @@ fn main() {
     // All variants together take a quarter of a second to start.
     let all = load + Duration::from_millis(250) * start_count as u32;
     let minutes = all.as_secs_f64() / 60.0;
-    println!(
-        "the figures take {minutes:.0} to {:.0} minutes, after the build",
-        minutes + 1.0
-    );
+    println!("after the build the figures take {minutes:.1} minutes, and at most one more");
     let variants = Variant::all();
     let machine = machine();
     println!("{machine}");

@@ -1,8 +1,8 @@
 //! A runtime for [Azure Functions custom
 //! handlers](https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers).
 //!
-//! A custom handler is a web server that the Functions host starts. The host takes each call, checks
-//! the key, and passes the call on. With this crate a function is one of [actix-web's
+//! A custom handler is a web server that the Functions host starts. The host takes each call,
+//! checks the key, and passes the call on. With this crate a function is one of [actix-web's
 //! handlers](https://actix.rs/docs/handlers/), and the program registers it under the name of the
 //! folder that has its function.json:
 //!
@@ -30,22 +30,23 @@
 //!
 //! Methods, routes and levels stand in function.json alone. The host chooses the function of a call
 //! by them and checks that function's key, but does not tell the handler its choice. So the handler
-//! has to find the function by the path, and it starts only if no call fits two functions. See [`run`]
-//! for other refusals. The program's option `--check` does all of this, lists
-//! the functions, and exits.
+//! has to find the function by the path, and it starts only if no call fits two functions. See
+//! [`run`] for other refusals. The program's option `--check` does all of this, lists the
+//! functions, and exits.
 //!
-//! A [`Path`](https://docs.rs/actix-web/4/actix_web/web/struct.Path.html) has the parameters of the route: one value, a tuple, or a struct,
-//! with an `Option` for a parameter that may be left out. They are decoded as the host decodes them:
-//! `%2F`, and what is not UTF-8, stay encoded.
+//! A [`Path`](https://docs.rs/actix-web/4/actix_web/web/struct.Path.html) has the parameters of the
+//! route: one value, a tuple, or a struct, with an `Option` for a parameter that may be left out.
+//! They are decoded as the host decodes them: `%2F`, and what is not UTF-8, stay encoded.
 //!
-//! host.json has to have `"enableProxyingHttpRequest": true` under `customHandler`. Hosts can do that from version 4.1041
-//! on, Core Tools from 4.2.0. A forwarded request is answered with 501, for its path is not the
-//! one that the host has matched.
+//! host.json has to have `"enableProxyingHttpRequest": true` under `customHandler`. Hosts can do
+//! that from version 4.1041 on, Core Tools from 4.2.0. A forwarded request is answered with 501,
+//! for its path is not the one that the host has matched.
 //!
 //! # State and middleware
 //!
-//! State that all functions share is actix-web's [`Data`](https://docs.rs/actix-web/4/actix_web/web/struct.Data.html). What takes time to
-//! make, such as a database pool, is made before [`run`]:
+//! State that all functions share is actix-web's
+//! [`Data`](https://docs.rs/actix-web/4/actix_web/web/struct.Data.html). What takes time to make,
+//! such as a database pool, is made before [`run`]:
 //!
 //! ```no_run
 //! use std::{process::ExitCode, sync::atomic::{AtomicU64, Ordering}};
@@ -86,22 +87,23 @@
 //!
 //! # Log
 //!
-//! Each line that is logged with the crate `log` begins with its level, then the invocation id of the
-//! call that is being served, or a dash outside of calls. The request in Application Insights has the
-//! same id. It is kept in what the function awaits, in the message of a panic, and while the answer's
-//! body is streamed. Lines from `spawn` or `web::block` have a dash. Warnings and errors go to stderr, all else to stdout, because the host takes each
-//! line of stderr for an error.
+//! Each line that is logged with the crate `log` begins with its level, then the invocation id of
+//! the call that is being served, or a dash outside of calls. The request in Application Insights
+//! has the same id. It is kept in what the function awaits, in the message of a panic, and while
+//! the answer's body is streamed. Lines from `spawn` or `web::block` have a dash. Warnings and
+//! errors go to stderr, all else to stdout, because the host takes each line of stderr for an
+//! error.
 //!
 //! `RUST_LOG` holds one level: off, error, warn, info (the default), debug or trace. Of crates that
-//! are not named to [`run`] only warnings and errors are logged: below, they log parts of requests, and
-//! so keys.
+//! are not named to [`run`] only warnings and errors are logged: below, they log parts of requests,
+//! and so keys.
 //!
 //! # Bodies
 //!
 //! A request's body is read to its end even if the function does not read it, for otherwise the
 //! caller would get a 500 from the host. A request that asks for another protocol (`Upgrade:
-//! websocket`, `CONNECT`) is answered like any other, and its body is given as empty. So there are no
-//! WebSockets.
+//! websocket`, `CONNECT`) is answered like any other, and its body is given as empty. So there are
+//! no WebSockets.
 
 mod app;
 mod body;
@@ -116,8 +118,8 @@ use crate::app::FunctionApp;
 pub use crate::functions::Functions;
 
 /// Serves the functions that `register` registers, on the port in `FUNCTIONS_CUSTOMHANDLER_PORT` (0
-/// is any free one), until SIGTERM or SIGINT. `register` is called twice: to learn the names, and for
-/// the server. `crates` are the names of the program's own crates, for the log.
+/// is any free one), until SIGTERM or SIGINT. `register` is called twice: to learn the names, and
+/// for the server. `crates` are the names of the program's own crates, for the log.
 ///
 /// The app root is the folder in `FUNCTIONS_APP_ROOT_PATH`, or else the working directory. With the
 /// program's first argument `--check` the functions are listed, one a line: name, methods (`*` for
@@ -133,8 +135,8 @@ pub use crate::functions::Functions;
 /// - a call could mean two functions;
 /// - the port is invalid, or can't be listened on.
 ///
-/// The host restarts a program that exits with 1. It does not restart one that exits with 0, because it
-/// takes that for a wish to stop.
+/// The host restarts a program that exits with 1. It does not restart one that exits with 0,
+/// because it takes that for a wish to stop.
 pub async fn run(
     crates: &[&str],
     register: impl Fn(&mut Functions) + Clone + Send + 'static,

@@ -1,9 +1,10 @@
 //! Finding the function of a call without the host's knowledge.
 //!
-//! The host chooses the function of a call, checks the key that this function asks for, and does not
-//! say which function it was. Whoever finds the function again must not find another one: it could
-//! be one whose key nobody has checked. So no constraint is evaluated here. A route is taken to fit
-//! at least what it fits for the host, and functions of which one path could mean two are refused.
+//! The host chooses the function of a call, checks the key that this function asks for, and does
+//! not say which function it was. Whoever finds the function again must not find another one: it
+//! could be one whose key nobody has checked. So no constraint is evaluated here. A route is taken
+//! to fit at least what it fits for the host, and functions of which one path could mean two are
+//! refused.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -19,8 +20,8 @@ pub struct Routes(Vec<Function>);
 impl Routes {
     /// # Errors
     ///
-    /// One line, with what to do: a call could mean either of two functions, or the route of one is the
-    /// host's own.
+    /// One line, with what to do: a call could mean either of two functions, or the route of one is
+    /// the host's own.
     pub fn new(functions: Vec<Function>) -> Result<Self, String> {
         if let Some(function) = functions.iter().find(|function| function.is_reserved) {
             return Err(format!(
