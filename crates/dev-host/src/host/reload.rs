@@ -59,7 +59,7 @@ impl Reload {
         let is_known = |function: &Function| before.app.has(function);
         let is_same =
             app.functions.len() == before.app.functions.len() && app.functions.iter().all(is_known);
-        if !built.is_new && !changed.iter().any(is_json) && is_same {
+        if built.fresh && !changed.iter().any(is_json) && is_same {
             host.console.host(&format!(
                 "nothing to do: no new executable after {build:.1} s of building"
             ));

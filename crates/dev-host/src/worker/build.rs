@@ -7,10 +7,12 @@ use tokio::process::Command;
 
 use crate::{app::App, console::Console};
 
+/// What Cargo prints for an executable, among other messages.
+#[derive(Deserialize)]
 pub struct Built {
     pub executable: PathBuf,
-    /// False if Cargo found it up to date, or if there was nothing to build.
-    pub is_new: bool,
+    /// Cargo found it up to date, or there was nothing to build.
+    pub fresh: bool,
 }
 
 /// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr; for
@@ -24,7 +26,7 @@ pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Resu
     if !app.root.join("Cargo.toml").is_file() {
         return Ok(Built {
             executable,
-            is_new: false,
+            fresh: true,
         });
     }
     if let Some(console) = first {
@@ -65,20 +67,7 @@ pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Resu
     // The executable is built last.
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
-        .filter_map(|artifact| {
-            Some(Built {
-                executable: artifact.executable?,
-                is_new: !artifact.fresh,
-            })
-        })
-        .next_back()
+        .rev()
+        .find_map(|line| serde_json::from_str(line).ok())
         .ok_or_else(|| format!("`cargo build` has not said where it put {name}"))
-}
-
-/// One of the messages that Cargo prints.
-#[derive(Deserialize)]
-struct Artifact {
-    executable: Option<PathBuf>,
-    fresh: bool,
 }
