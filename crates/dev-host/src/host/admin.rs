@@ -3,13 +3,13 @@
 
 use std::{fs, time::Duration};
 
-use routes::read_json;
+use routes::{Level, read_json};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::{
     app::{App, function::Function},
-    host::keys::{Access, Grant, Scope},
+    host::keys::{Access, Scope},
     proxy::outgoing::HOST_VERSION,
     wire::{
         message::{Answer, Request},
@@ -47,7 +47,7 @@ pub async fn admin(
         }
         // Only Azure's own infrastructure is let in.
         (_, ["admin", "vfs", ..]) => {
-            let is_known = access.grant(request, None) == Grant::Master;
+            let is_known = access.grant(request, None) == Level::Admin;
             return Some(Answer::empty(if is_known { 403 } else { 401 }));
         }
         (_, path) if is_served(&method, path) => {}
@@ -56,9 +56,9 @@ pub async fn admin(
     }
 
     match access.grant(request, None) {
-        Grant::Master => {}
-        Grant::Function => return Some(Answer::empty(403)),
-        Grant::Nothing => {
+        Level::Admin => {}
+        Level::Function => return Some(Answer::empty(403)),
+        Level::Anonymous => {
             let mut answer = Answer::empty(401);
             answer.headers.add("WWW-Authenticate", "Bearer");
             return Some(answer);
