@@ -23,13 +23,7 @@ const SETTLED: Duration = Duration::from_millis(100);
 const AT_LAST: Duration = Duration::from_secs(2);
 
 /// The files in the app root that the host or Cargo reads.
-const IN_ROOT: [&str; 5] = [
-    "Cargo.lock",
-    "Cargo.toml",
-    "build.rs",
-    "host.json",
-    "local.settings.json",
-];
+const IN_ROOT: &str = "Cargo.lock Cargo.toml build.rs host.json local.settings.json";
 
 pub struct Watch {
     root: PathBuf,
@@ -146,7 +140,7 @@ fn counts(root: &Path, path: &Path) -> bool {
     };
     let mut parts = path.iter();
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(name), None, _) => IN_ROOT.iter().any(|file| name == *file),
+        (Some(name), None, _) => IN_ROOT.split(' ').any(|file| name == file),
         // In a folder that has come there may be files of which nothing else is told.
         (Some(folder), _, _) if folder == "src" => {
             path.extension().is_none_or(|ending| ending == "rs")
