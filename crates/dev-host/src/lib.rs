@@ -8,6 +8,8 @@
 //! - `app`: the app as it lies on the disk;
 //! - `wire`: HTTP as the real host's server speaks it.
 //!
+//! An error is one line for the person at the keyboard: what is wrong, and what to do.
+//!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
 

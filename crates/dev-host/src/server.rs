@@ -37,11 +37,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How long a client that still sends a body has to read why it is not wanted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Starts the handler, serves it, and stops both.
-///
-/// # Errors
-///
-/// One line: why the host had to end although nobody asked it to.
+/// Starts the handler, serves it, and stops both. The error says why the host had to end although
+/// nobody asked it to.
 pub async fn run(
     host: Arc<Host>,
     worker: Option<Worker>,

@@ -42,10 +42,6 @@ impl Function {
 }
 
 /// Reads the functions of an app, in the order in which the host looks for the one that fits.
-///
-/// # Errors
-///
-/// One line: the file, and what is wrong.
 pub fn functions(
     root: &Path,
     prefix: &str,

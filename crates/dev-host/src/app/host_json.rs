@@ -24,9 +24,7 @@ pub struct HostJson {
 }
 
 impl HostJson {
-    /// # Errors
-    ///
-    /// One line: the file, and what is wrong with which member.
+    /// The settings are in the environment of the real host, so they replace members, too.
     pub fn read(root: &Path, settings: &BTreeMap<String, String>) -> Result<Self, String> {
         let settings = settings
             .iter()

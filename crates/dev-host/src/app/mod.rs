@@ -39,10 +39,6 @@ pub struct App {
 impl App {
     /// Reads the app in `root`, and warns of what the real host takes without a word although it
     /// can't be meant.
-    ///
-    /// # Errors
-    ///
-    /// One line: the file, its line if the JSON is at fault, and what is wrong.
     pub fn read(root: &Path, console: &Console) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|error| {
             format!(

@@ -37,10 +37,6 @@ pub struct Watch {
 impl Watch {
     /// Watches the app root, the folders in it, and all that is in `src`. Not `target`: a build
     /// writes thousands of files there.
-    ///
-    /// # Errors
-    ///
-    /// One line: the system doesn't let the files be watched.
     pub fn start(root: &Path) -> Result<Self, String> {
         let (sender, paths) = mpsc::unbounded_channel();
         let folder = root.to_owned();

@@ -58,7 +58,7 @@ pub async fn dispatch(
         call.restart_handler();
     }
     let answered = answered.flatten();
-    let (answer, download) = answered.unwrap_or_else(|| (Answer::empty(500), None));
+    let (answer, connection) = answered.unwrap_or_else(|| (Answer::empty(500), None));
     if answer.status == 404 {
         // A handler that knows the function by another path is the usual reason.
         function.hint.call_once(|| {
@@ -70,19 +70,19 @@ pub async fn dispatch(
         });
     }
     let answer = complete(answer);
-    let Some(mut download) = download else {
+    let Some(mut connection) = connection else {
         return send(client, Some(request), answer).await;
     };
     let passed = async {
         if answer.status == 101 {
             send(client, Some(request), answer).await?;
-            download.tunnel(body.reader, client).await;
+            connection.tunnel(body.reader, client).await;
             return Ok(false);
         }
         let inactivity = host.limits.inactivity;
-        let pieces = async || download.piece().await;
+        let pieces = async || connection.piece().await;
         let stays_open = stream(client, request, answer, inactivity, pieces).await?;
-        served.handler.keep(download);
+        served.handler.keep(connection);
         Ok(stays_open)
     };
     permit.in_time(passed).await.unwrap_or_else(|| {

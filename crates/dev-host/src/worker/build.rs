@@ -17,10 +17,6 @@ pub struct Built {
 
 /// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr; for
 /// the first build it is said that it runs, and Cargo says what it does.
-///
-/// # Errors
-///
-/// One line: Cargo isn't there or can't build it.
 pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Result<Built, String> {
     let executable = app.executable();
     if !app.root.join("Cargo.toml").is_file() {

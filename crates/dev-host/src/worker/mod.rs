@@ -91,10 +91,6 @@ enum Failure {
 
 impl Worker {
     /// For a handler that is not started yet, on a port of its own.
-    ///
-    /// # Errors
-    ///
-    /// One line: there is no free port.
     pub fn new(launch: Launch, console: Console, limits: Limits) -> Result<(Self, Gate), String> {
         let port = TcpListener::bind((ADDRESS, 0))
             .and_then(|listener| listener.local_addr())
@@ -116,11 +112,8 @@ impl Worker {
         Ok((worker, Gate::new(port, answering, sender)))
     }
 
-    /// Starts the handler, and does not try again.
-    ///
-    /// # Errors
-    ///
-    /// What it has done instead of answering, as the end of a sentence.
+    /// Starts the handler, and does not try again. The error is the end of a sentence: what it has
+    /// done instead of answering.
     pub async fn start_once(&mut self) -> Result<(), String> {
         let Err(failure) = self.start().await else {
             return Ok(());
