@@ -57,8 +57,9 @@ pub async fn dispatch(
     if answered.is_none() {
         call.restart_handler();
     }
-    let answered = answered.flatten();
-    let (answer, connection) = answered.unwrap_or_else(|| (Answer::empty(500), None));
+    let Some((answer, mut connection)) = answered.flatten() else {
+        return send(client, Some(request), complete(Answer::empty(500))).await;
+    };
     if answer.status == 404 {
         // A handler that knows the function by another path is the usual reason.
         function.hint.call_once(|| {
@@ -70,9 +71,6 @@ pub async fn dispatch(
         });
     }
     let answer = complete(answer);
-    let Some(mut connection) = connection else {
-        return send(client, Some(request), answer).await;
-    };
     let passed = async {
         if answer.status == 101 {
             send(client, Some(request), answer).await?;
@@ -81,7 +79,7 @@ pub async fn dispatch(
         }
         let inactivity = host.limits.inactivity;
         let pieces = async || connection.piece().await;
-        let stays_open = stream(client, request, answer, inactivity, pieces).await?;
+        let stays_open = stream(client, Some(request), answer, inactivity, pieces).await?;
         served.handler.keep(connection);
         Ok(stays_open)
     };

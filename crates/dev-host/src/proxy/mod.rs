@@ -150,9 +150,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Passes the request on, again and again if need be, and gives the answer, with the connection if
-    /// there is more to come of it. None if none can be had: the real host then says 500.
-    pub async fn ask(&mut self, body: &mut Body<'_>) -> Option<(Answer, Option<Connection>)> {
+    /// Passes the request on, again and again if need be, and gives the answer, with the connection from
+    /// which its body is to come. None if none can be had: the real host then says 500.
+    pub async fn ask(&mut self, body: &mut Body<'_>) -> Option<(Answer, Connection)> {
         let mut pauses = PAUSES.iter();
         let (mut answer, connection) = loop {
             match self.attempt(body).await {
@@ -175,11 +175,7 @@ impl<'a> Call<'a> {
             // Measured: "Content-Length: 3 beside chunks of 5 bytes".
             answer.headers.remove("content-length");
         }
-        if connection.framing == Framing::NONE && !is_upgrade {
-            self.handler.keep(connection);
-            return Some((answer, None));
-        }
-        Some((answer, Some(connection)))
+        Some((answer, connection))
     }
 
     /// One attempt of .NET's HTTP client.
