@@ -43,9 +43,6 @@ use crate::{
 };
 pub use crate::{console::Console, limits::Limits};
 
-/// What a path has in the places of a route's parameters; none where an optional one is left out.
-pub type Parameters = BTreeMap<String, Option<String>>;
-
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
 
@@ -115,14 +112,16 @@ pub fn start(options: Options) -> Result<Running, String> {
     let console = options.console;
     let mut app = App::read(&options.app_root, &console)?;
     let address = SocketAddr::new(options.address, options.port);
-    let listener = TcpListener::bind(address).map_err(|error| {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    });
+    let (address, listener) = bound.map_err(|error| {
         format!(
             "{address} can't be listened on ({error}): end what uses it, or give another port: \
              `cargo start -- --port 0` takes any free one"
         )
     })?;
-    let local = listener.local_addr();
-    let address = local.map_err(|error| format!("{address} has no port: {error}"))?;
     let key = options.function_key.as_deref();
     let why = match options.auth {
         false => Some("no key is checked (--no-auth)"),
@@ -180,13 +179,11 @@ pub fn start(options: Options) -> Result<Running, String> {
         host,
         thread: Some(thread),
     };
-    match is_ready.recv() {
-        Ok(()) => Ok(running),
-        Err(_) => Err(running
-            .wait()
-            .err()
-            .unwrap_or_else(|| "the host was stopped before the handler answered".to_owned())),
+    if is_ready.recv().is_err() {
+        running.wait()?;
+        return Err("the host was stopped before the handler answered".to_owned());
     }
+    Ok(running)
 }
 
 impl Running {
@@ -208,8 +205,13 @@ impl Running {
         self.host.access.keys().default_of(function)
     }
 
-    /// The function that a call is for, and the parameters of its route.
-    pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
+    /// The function that a call is for, and the parameters of its route; none where an optional one
+    /// is left out.
+    pub fn route(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Option<(String, BTreeMap<String, Option<String>>)> {
         let served = self.host.served();
         let (function, parameters) = served.app.find(method, &decoded_path(path)?)?;
         let owned = |(name, value): (&str, _)| (name.to_owned(), value);

@@ -32,9 +32,7 @@ impl Throttle {
     ) -> Self {
         let semaphore = |permits: Option<usize>| {
             let most = Semaphore::MAX_PERMITS;
-            Arc::new(Semaphore::new(
-                permits.map_or(most, |count| count.min(most)),
-            ))
+            Arc::new(Semaphore::new(permits.unwrap_or(most).min(most)))
         };
         Self {
             timeout,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use routes::Level;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{app::function::Function, wire::message::Request};
@@ -13,6 +14,7 @@ use crate::{app::function::Function, wire::message::Request};
 /// The name of the key with which every function, and the host, starts.
 const DEFAULT: &str = "default";
 
+#[derive(Serialize)]
 pub struct Key {
     pub name: String,
     pub value: String,

@@ -138,7 +138,7 @@ impl<'a> Call<'a> {
         Self {
             handler,
             request,
-            outgoing: Outgoing::new(request),
+            outgoing: Outgoing::new(request, &format!("{ADDRESS}:{}", handler.gate.port)),
             first_start: None,
         }
     }
@@ -163,7 +163,7 @@ impl<'a> Call<'a> {
         };
         let is_upgrade = answer.status == 101;
         // What the real host makes of a 101 for which nobody has asked is not verified.
-        if is_upgrade && !self.outgoing.asks_for_upgrade()
+        if is_upgrade && !self.outgoing.asks_for_upgrade
             || !answer.headers.iter().all(|(_, value)| is_plain(value))
         {
             return None;
@@ -198,8 +198,7 @@ impl<'a> Call<'a> {
             return Err(Failure::Broken);
         }
         let mut connection = handler.connection().await?;
-        let address = format!("{ADDRESS}:{}", handler.gate.port);
-        let head = self.outgoing.head(&address);
+        let head = &self.outgoing.head;
         if !head.is_ascii() {
             return Err(Failure::Broken);
         }
@@ -224,7 +223,7 @@ impl<'a> Call<'a> {
             return Err(Failure::Unanswered);
         }
         loop {
-            let answer = handler.in_time(connection.head(self.outgoing.is_head()));
+            let answer = handler.in_time(connection.head(self.request.is_head()));
             let answer = answer.await?;
             // Rows "answer: 100 first", "answer: 103 first".
             if !(100..200).contains(&answer.status) || answer.status == 101 {

@@ -27,16 +27,15 @@ const OF_THE_BODY: &str = "\
     content-md5 content-range content-type expires last-modified";
 
 pub struct Outgoing {
-    /// The method, and what is asked for.
-    line: String,
-    headers: Headers,
+    pub head: String,
+    pub asks_for_upgrade: bool,
     /// With a content, even an empty one, .NET's client sends the request only once.
     pub has_content: bool,
 }
 
 impl Outgoing {
-    /// What is sent to the handler for a request.
-    pub fn new(request: &Request) -> Self {
+    /// What is sent for a request to a handler at this address.
+    pub fn new(request: &Request, address: &str) -> Self {
         let mut headers = joined(&request.headers, |name| {
             !is_of_one_connection(name) && !is_one_of(name, OF_THE_HOST)
         });
@@ -48,9 +47,9 @@ impl Outgoing {
         headers.add("X-Forwarded-Host", request.host());
         headers.add("X-Forwarded-Proto", "http");
         // Rows "header: upgrade websocket", "header: upgrade h2c".
-        if request.headers.lists("connection", "upgrade")
-            && request.headers.lists("upgrade", "websocket")
-        {
+        let asks_for_upgrade = request.headers.lists("connection", "upgrade")
+            && request.headers.lists("upgrade", "websocket");
+        if asks_for_upgrade {
             headers.add("Connection", "Upgrade");
             headers.add("Upgrade", "websocket");
         }
@@ -58,29 +57,14 @@ impl Outgoing {
             || headers.iter().any(|(name, _)| is_one_of(name, OF_THE_BODY));
         let method = known_method(&request.method);
         add_framing(&mut headers, request, method, has_content);
+        let path = encoded_path(&request.path);
+        let query = encoded_query(&request.query);
+        let lines = headers.lines();
         Self {
-            line: format!(
-                "{method} {}{}",
-                encoded_path(&request.path),
-                encoded_query(&request.query)
-            ),
-            headers,
+            head: format!("{method} {path}{query} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n"),
+            asks_for_upgrade,
             has_content,
         }
-    }
-
-    /// The whole head, for a handler at this address.
-    pub fn head(&self, address: &str) -> String {
-        let lines = self.headers.lines();
-        format!("{} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n", self.line)
-    }
-
-    pub fn is_head(&self) -> bool {
-        self.line.starts_with("HEAD ")
-    }
-
-    pub fn asks_for_upgrade(&self) -> bool {
-        self.headers.has("upgrade")
     }
 }
 
@@ -97,9 +81,8 @@ fn is_one_of(name: &str, names: &str) -> bool {
 /// .NET writes these in capitals however they came (rows "method: get", "method: Get").
 fn known_method(method: &str) -> &str {
     let mut known = METHODS.into_iter();
-    known
-        .find(|known| known.eq_ignore_ascii_case(method))
-        .unwrap_or(method)
+    let known = known.find(|known| known.eq_ignore_ascii_case(method));
+    known.unwrap_or(method)
 }
 
 /// Each name once: .NET joins the values (row "header: cookies twice").

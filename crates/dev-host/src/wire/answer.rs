@@ -24,7 +24,7 @@ pub async fn send(
     mut answer: Answer,
 ) -> io::Result<bool> {
     // Rows "method: HEAD", "outside: home, HEAD…".
-    let is_empty = is_head(request) && answer.body.is_empty();
+    let is_empty = request.is_some_and(Request::is_head) && answer.body.is_empty();
     if !is_empty && !answer.is_bodiless() && !answer.headers.has("content-length") {
         let length = answer.body.len().to_string();
         answer.headers.add("Content-Length", length);
@@ -47,7 +47,7 @@ pub async fn stream(
     inactivity: Duration,
     mut next_piece: impl AsyncFnMut() -> io::Result<Vec<u8>>,
 ) -> io::Result<bool> {
-    let is_bodiless = answer.is_bodiless() || is_head(request);
+    let is_bodiless = answer.is_bodiless() || request.is_some_and(Request::is_head);
     let has_end = is_bodiless || answer.headers.has("content-length");
     let in_chunks = !has_end && !request.is_some_and(|request| request.is_http_1_0);
     if in_chunks {
@@ -83,10 +83,6 @@ pub async fn stream(
             return Ok(stays_open);
         }
     }
-}
-
-fn is_head(request: Option<&Request>) -> bool {
-    request.is_some_and(|request| request.method.eq_ignore_ascii_case("HEAD"))
 }
 
 /// The head of an answer, and whether the connection stays open after it.

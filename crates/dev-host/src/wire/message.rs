@@ -17,6 +17,10 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn is_head(&self) -> bool {
+        self.method.eq_ignore_ascii_case("HEAD")
+    }
+
     /// The name by which the client calls the host; empty if it says none.
     pub fn host(&self) -> &str {
         self.headers.get("host").unwrap_or_default()
