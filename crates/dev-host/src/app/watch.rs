@@ -115,33 +115,26 @@ fn told(root: &Path, event: Event) -> Vec<PathBuf> {
     let is_metadata = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
     // That a folder is there, or no more.
     let is_folder = |path: &PathBuf| path.parent() == Some(root) && !path.is_file() && !is_metadata;
-    match event {
+    if event.need_rescan() {
         // Some events were lost.
-        event if event.need_rescan() => entries(root),
-        // Cargo reads the sources, which is no change.
-        event if event.kind.is_access() => Vec::new(),
-        event => {
-            let paths = event.paths.into_iter();
-            paths
-                .filter(|path| counts(root, path) || is_folder(path))
-                .collect()
-        }
+        return entries(root);
     }
+    let mut paths = event.paths;
+    // Cargo reads the sources, which is no change.
+    let is_change = !event.kind.is_access();
+    paths.retain(|path| is_change && (counts(root, path) || is_folder(path)));
+    paths
 }
 
 /// Whether a change of this file can change what is served.
 fn counts(root: &Path, path: &Path) -> bool {
-    let Ok(path) = path.strip_prefix(root) else {
-        return false;
-    };
-    let mut parts = path.iter();
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(name), None, _) => IN_ROOT.split(' ').any(|file| name == file),
+    let path = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = path.iter().filter_map(OsStr::to_str).collect();
+    match parts[..] {
+        [file] => IN_ROOT.split(' ').any(|known| file == known),
         // In a folder that has come there may be files of which nothing else is told.
-        (Some(folder), _, _) if folder == "src" => {
-            path.extension().is_none_or(|ending| ending == "rs")
-        }
-        (_, Some(file), None) => file == OsStr::new("function.json"),
+        ["src", ..] => path.extension().is_none_or(|ending| ending == "rs"),
+        [_, file] => file == "function.json",
         _ => false,
     }
 }

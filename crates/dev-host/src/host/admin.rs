@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, function::Function},
-    host::keys::{Access, Scope},
+    host::{
+        Host,
+        keys::{Access, Scope},
+    },
     proxy::outgoing::HOST_VERSION,
     wire::{
         message::{Answer, Request},
@@ -26,12 +29,12 @@ const JSON: &str = "application/json; charset=utf-8";
 
 /// None if the request is not for the host itself.
 pub async fn admin(
-    access: &Access,
+    host: &Host,
     app: &App,
-    uptime: Duration,
     request: &Request,
     body: &mut Body<'_>,
 ) -> Option<Answer> {
+    let access = &host.access;
     let path = request.path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
     let names: Vec<&str> = path.split('/').collect();
@@ -72,7 +75,7 @@ pub async fn admin(
     };
     let base = format!("http://{}", request.host());
     Some(match path {
-        ["host", "status"] => status(uptime),
+        ["host", "status"] => status(host.start.elapsed()),
         ["host", "extensions"] => resource(request, 200, &json!({"extensions": []})),
         ["functions"] => {
             let base = format!("https://{}", app.host_name(request.host()));

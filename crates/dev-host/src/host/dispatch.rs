@@ -64,8 +64,8 @@ pub async fn dispatch(
         // A handler that knows the function by another path is the usual reason.
         function.hint.call_once(|| {
             host.console.host(&format!(
-                "{}: the handler answered 404 to what the host routed to it: does it serve /{}, and does it \
-         take its parameters?",
+                "{}: the handler answered 404 to what the host routed to it: does it serve /{}, and \
+                 does it take its parameters?",
                 function.name, function.route
             ));
         });
@@ -96,7 +96,7 @@ async fn own_answer<'a>(
     request: &Request,
     body: &mut Body<'_>,
 ) -> Result<Answer, &'a Function> {
-    if let Some(answer) = admin(&host.access, app, host.start.elapsed(), request, body).await {
+    if let Some(answer) = admin(host, app, request, body).await {
         return Ok(answer);
     }
     let Some((function, _)) = app.find(&request.method, &request.path) else {

@@ -11,20 +11,16 @@ use crate::{
 impl Host {
     /// All functions, and the keys.
     pub fn greeting(&self) -> String {
-        let served = self.served();
-        let mut lines = String::new();
-        for function in &served.app.functions {
-            lines += &self.how_to_call(&served.app, function);
-            lines.push('\n');
-        }
-        lines += &match self.access.is_open {
+        let app = &self.served().app;
+        let calls = app.functions.iter().map(|it| self.how_to_call(app, it));
+        let keys = match self.access.is_open {
             true => "No key is checked.\n".to_owned(),
             false => format!(
                 "Master key, for every function and the Key Management API: {}\n",
                 self.access.keys().master
             ),
         };
-        lines
+        calls.chain([keys]).collect::<Vec<_>>().join("\n")
     }
 
     /// Its methods and URL, and a command that calls it.
@@ -54,10 +50,8 @@ impl Host {
             Level::Function => keys.default_of(name),
             Level::Admin => Some(keys.master.clone()),
         };
-        let header = match key {
-            Some(key) => format!(" -H {}", quoted(&format!("x-functions-key: {key}"))),
-            None => String::new(),
-        };
+        let header = key.map(|key| format!(" -H {}", quoted(&format!("x-functions-key: {key}"))));
+        let header = header.unwrap_or_default();
         let is_it = |path: &String| {
             let found = app.find(method, path);
             found.is_some_and(|(found, _)| found.name == *name)

@@ -262,8 +262,7 @@ impl Connection {
         } else {
             Framing::UntilClosed
         };
-        self.can_stay = (version != "0" || headers.lists("connection", "keep-alive"))
-            && !headers.lists("connection", "close");
+        self.can_stay = headers.stay_open(version == "0");
         Ok(answer)
     }
 

@@ -42,17 +42,12 @@ pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Resu
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| {
-            format!(
-                "`{}` can't be run ({error}): is Rust installed?",
-                cargo.display()
-            )
-        })?;
-    let output = build
-        .wait_with_output()
-        .await
-        .map_err(|error| format!("`cargo build` can't be awaited: {error}"))?;
+        .spawn();
+    let output = async { build?.wait_with_output().await }.await;
+    let output = output.map_err(|error| {
+        let cargo = cargo.display();
+        format!("`{cargo}` can't be run ({error}): is Rust installed?")
+    })?;
     let name = name.display();
     if !output.status.success() {
         return Err(format!(
