@@ -8,7 +8,8 @@
 //! - `app`: the app as it lies on the disk;
 //! - `wire`: HTTP as the real host's server speaks it.
 //!
-//! An error is one line for the person at the keyboard: what is wrong, and what to do.
+//! Where an error is a text, it is one line for the person at the keyboard: what is wrong, and what
+//! to do.
 //!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
@@ -24,6 +25,7 @@ mod worker;
 
 use std::{
     collections::BTreeMap,
+    env,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -31,6 +33,7 @@ use std::{
     time::Duration,
 };
 
+use clap::{ArgAction, Parser, value_parser};
 use tokio::{runtime, task::LocalSet};
 
 use crate::{
@@ -46,31 +49,57 @@ pub use crate::{console::Console, limits::Limits};
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
 
-/// What the host is to do.
-#[derive(Clone)]
+/// Runs the function app in a folder behind a small Functions host: builds and starts its handler,
+/// checks keys, passes requests on. Ctrl-C ends both.
+#[derive(Clone, Parser)]
+#[command(bin_name = "cargo start --")]
 pub struct Options {
-    /// The folder with host.json.
-    pub app_root: PathBuf,
-    pub address: IpAddr,
-    /// 0 stands for any free one.
+    // What documents a field is the help for its option. The others are not options.
+    /// The port to serve on; 0 is any free one
+    #[arg(long, default_value_t = 7071)]
     pub port: u16,
-    /// The value of each function's key `default`; generated if none is given.
+    /// The address to serve on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub address: IpAddr,
+    /// The function key, for development only
+    // The value of each function's key `default`; generated if none is given.
+    #[arg(long = "key", value_name = "KEY", default_value = WALKTHROUGH_KEY)]
     pub function_key: Option<String>,
-    /// Generated if none is given.
+    // Generated if none is given.
+    #[arg(skip)]
     pub master_key: Option<String>,
-    /// False lets every call pass without a key, as `func start` does.
+    /// The folder with host.json [default: the nearest from the current one upwards]
+    #[arg(long, value_name = "FOLDER")]
+    #[arg(default_value_os_t = nearest_app_root(), hide_default_value = true)]
+    pub app_root: PathBuf,
+    /// Check no key, as `func start` does
+    #[arg(long = "no-auth", action = ArgAction::SetFalse)]
     pub auth: bool,
-    pub console: Console,
-    /// Build the handler as it is published, not for development.
+    /// Build the handler as it is published: for load tests
+    #[arg(long)]
     pub release: bool,
-    /// Serve what has changed as soon as it is saved.
+    /// Don't build and restart the handler when a file is saved
+    #[arg(long = "no-watch", action = ArgAction::SetFalse)]
     pub watch: bool,
-    /// The port of a handler that somebody else starts, such as a debugger. It is neither built nor
-    /// started here, and calls wait for it as long as it takes.
+    /// Call a handler that listens on this port of 127.0.0.1, such as one under a debugger
+    // It is neither built nor started here, and calls wait for it as long as it takes.
+    #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub attach: Option<u16>,
-    /// Stop on SIGINT and SIGTERM.
+    #[arg(skip = Console::stdout())]
+    pub console: Console,
+    // Stop on SIGINT and SIGTERM.
+    #[arg(skip = true)]
     pub stop_on_signals: bool,
+    #[arg(skip)]
     pub limits: Limits,
+}
+
+/// As Core Tools does (`ScriptHostHelpers.GetFunctionAppRootDirectory`). Without any host.json it
+/// is the current folder, which the error then names.
+fn nearest_app_root() -> PathBuf {
+    let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let root = here.ancestors().find(|at| at.join("host.json").is_file());
+    root.unwrap_or(&here).to_owned()
 }
 
 impl Default for Options {
@@ -103,11 +132,6 @@ pub struct Running {
 
 /// Reads the app, builds it if it is a Rust package, starts its handler and, when that answers,
 /// serves it, on a thread of its own.
-///
-/// # Errors
-///
-/// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
-/// answer.
 pub fn start(options: Options) -> Result<Running, String> {
     let console = options.console;
     let mut app = App::read(&options.app_root, &console)?;
@@ -224,20 +248,13 @@ impl Running {
         self.host.greeting()
     }
 
-    /// Waits until the host ends by itself or is asked to by a signal.
-    ///
-    /// # Errors
-    ///
-    /// One line: why the host had to end.
+    /// Waits until the host ends by itself, and gives the reason, or is asked to by a signal.
     pub fn wait(mut self) -> Result<(), String> {
         self.join()
     }
 
-    /// Lets requests in flight finish, then ends the handler.
-    ///
-    /// # Errors
-    ///
-    /// One line: the host had already ended, and why.
+    /// Lets requests in flight finish, then ends the handler. An error says why the host had ended
+    /// already.
     pub fn stop(mut self) -> Result<(), String> {
         self.host.stopping.send_replace(true);
         self.join()
