@@ -71,13 +71,13 @@ pub async fn dispatch(
         });
     }
     let answer = complete(answer);
+    let inactivity = host.limits.inactivity;
     let passed = async {
         if answer.status == 101 {
             send(client, Some(request), answer).await?;
-            connection.tunnel(body.reader, client).await;
+            connection.tunnel(body.reader, client, inactivity).await;
             return Ok(false);
         }
-        let inactivity = host.limits.inactivity;
         let pieces = async || connection.piece().await;
         let stays_open = stream(client, Some(request), answer, inactivity, pieces).await?;
         served.handler.keep(connection);

@@ -6,10 +6,7 @@ mod greeting;
 pub mod keys;
 pub mod reload;
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -19,7 +16,7 @@ use crate::{
 };
 
 pub struct Host {
-    served: RwLock<Arc<Served>>,
+    served: watch::Sender<Arc<Served>>,
     pub access: Access,
     /// Without a slash at its end.
     pub url: String,
@@ -47,7 +44,7 @@ impl Host {
     ) -> Self {
         access.keys().add(&served.app.functions);
         Self {
-            served: RwLock::new(Arc::new(served)),
+            served: watch::channel(Arc::new(served)).0,
             access,
             url,
             console,
@@ -59,14 +56,13 @@ impl Host {
 
     /// To be taken once for each call.
     pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.served.borrow())
     }
 
     /// From now on calls go to another handler. Those that run end at the old one.
     pub fn swap(&self, served: Served) {
         self.access.keys().add(&served.app.functions);
-        let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        current.handler.gate.order(Order::Retire);
-        *current = Arc::new(served);
+        let before = self.served.send_replace(Arc::new(served));
+        before.handler.gate.order(Order::Retire);
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     limits::Limits,
-    proxy::outgoing::{Outgoing, is_of_one_connection},
+    proxy::outgoing::{OF_ONE_CONNECTION, Outgoing, is_one_of},
     wire::{
         answer::{chunk, write_all},
         message::{Answer, Framing, Request, is_plain},
@@ -51,7 +51,6 @@ pub struct Connection {
     write: OwnedWriteHalf,
     /// Of the answer that is read, where its body ends.
     framing: Framing,
-    inactivity: Duration,
     last_used: Instant,
     /// It can be used for another call.
     can_stay: bool,
@@ -117,7 +116,6 @@ impl Handler {
             reader: Reader::new(read),
             write,
             framing: Framing::NONE,
-            inactivity: self.limits.inactivity,
             last_used: Instant::now(),
             can_stay: false,
         })
@@ -169,7 +167,9 @@ impl<'a> Call<'a> {
             return None;
         }
         if !is_upgrade {
-            answer.headers.retain(|name| !is_of_one_connection(name));
+            answer
+                .headers
+                .retain(|name| !is_one_of(name, &OF_ONE_CONNECTION));
         }
         if connection.framing == Framing::CHUNKS {
             // Measured: "Content-Length: 3 beside chunks of 5 bytes".
@@ -202,22 +202,18 @@ impl<'a> Call<'a> {
         if !head.is_ascii() {
             return Err(Failure::Broken);
         }
-        handler
-            .in_time(write_all(&connection.write, head.as_bytes()))
-            .await?;
+        let send = async |bytes: &[u8]| handler.in_time(write_all(&connection.write, bytes)).await;
+        send(head.as_bytes()).await?;
         // As .NET's client does, all is sent before any of the answer is looked at.
         let mut is_sent = length == Some(0);
         while !is_sent {
             let piece = handler.in_time(body.piece()).await;
             let piece = piece.map_err(|_| Failure::Lasting)?;
             is_sent = piece.is_empty();
-            let piece = match length {
-                Some(_) => piece,
-                None => chunk(&piece),
-            };
-            handler
-                .in_time(write_all(&connection.write, &piece))
-                .await?;
+            match length {
+                Some(_) => send(&piece).await?,
+                None => send(&chunk(&piece)).await?,
+            }
         }
         if !handler.in_time(connection.reader.has_more()).await? {
             return Err(Failure::Unanswered);
@@ -268,18 +264,22 @@ impl Connection {
 
     /// The next piece, empty at the end.
     pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
-        let piece = self.reader.piece(&mut self.framing);
-        timeout(self.inactivity, piece).await?
+        self.reader.piece(&mut self.framing).await
     }
 
     /// After a 101 bytes go both ways until one side closes, and the connection is used for nothing
     /// else (measured: "Connection: Upgrade").
-    pub async fn tunnel(mut self, client_reader: &mut Reader, client_write: &OwnedWriteHalf) {
+    pub async fn tunnel(
+        mut self,
+        client_reader: &mut Reader,
+        client_write: &OwnedWriteHalf,
+        inactivity: Duration,
+    ) {
         let count = Cell::new(0_u64);
         let silence = async {
             let mut before = None;
             while before.replace(count.get()) != Some(count.get()) {
-                sleep(self.inactivity).await;
+                sleep(inactivity).await;
             }
         };
         tokio::select! {

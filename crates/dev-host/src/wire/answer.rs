@@ -2,10 +2,8 @@
 //! connection).
 
 use std::{
-    future::poll_fn,
     io, mem,
     pin::pin,
-    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -39,7 +37,7 @@ pub async fn send(
 }
 
 /// The same for an answer whose body is still to come: in pieces, of which the last one is empty. A
-/// client that takes nothing for as long as `inactivity` gets no more.
+/// client that takes nothing for as long as `inactivity` gets no more, and no piece is awaited longer.
 pub async fn stream(
     write: &OwnedWriteHalf,
     request: Option<&Request>,
@@ -57,16 +55,20 @@ pub async fn stream(
     let (mut bytes, stays_open) = head(request, &mut answer, ends_by_close);
     loop {
         let mut next = pin!(next_piece());
-        let ready = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await;
+        let ready = tokio::select! {
+            biased;
+            piece = &mut next => Some(piece),
+            () = async {} => None,
+        };
         // What is here already goes out together, and waits for nothing that is not.
         let piece = match ready {
-            Poll::Ready(Ok(piece)) if bytes.len() < LONGEST_WRITE => piece,
+            Some(Ok(piece)) if bytes.len() < LONGEST_WRITE => piece,
             ready => {
                 timeout(inactivity, write_all(write, &bytes)).await??;
                 bytes.clear();
                 match ready {
-                    Poll::Ready(piece) => piece?,
-                    Poll::Pending => next.await?,
+                    Some(piece) => piece?,
+                    None => timeout(inactivity, next).await??,
                 }
             }
         };

@@ -172,10 +172,10 @@ impl Reader {
 }
 
 fn whole(piece: Vec<u8>) -> io::Result<Vec<u8>> {
-    if piece.is_empty() {
-        return Err(ErrorKind::UnexpectedEof.into());
+    match piece.is_empty() {
+        true => Err(ErrorKind::UnexpectedEof.into()),
+        false => Ok(piece),
     }
-    Ok(piece)
 }
 
 fn chunk_size(line: &[u8]) -> io::Result<u64> {
