@@ -41,10 +41,8 @@ impl App {
     /// can't be meant.
     pub fn read(root: &Path, console: &Console) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|error| {
-            format!(
-                "no app root at {} ({error}): give the folder with host.json",
-                root.display()
-            )
+            let root = root.display();
+            format!("no app root at {root} ({error}): give the folder with host.json")
         })?;
         let mut settings = settings(&root.join("local.settings.json"), console)?;
         // The environment goes first, as under `func start`.

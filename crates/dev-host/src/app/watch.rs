@@ -140,8 +140,6 @@ fn counts(root: &Path, path: &Path) -> bool {
 }
 
 fn refused(path: &Path, error: &notify::Error) -> String {
-    format!(
-        "{} can't be watched ({error}): `cargo start -- --no-watch` does without",
-        path.display()
-    )
+    let path = path.display();
+    format!("{path} can't be watched ({error}): `cargo start -- --no-watch` does without")
 }

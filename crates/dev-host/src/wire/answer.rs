@@ -106,10 +106,8 @@ fn head(request: Option<&Request>, answer: &mut Answer, ends_by_close: bool) -> 
         answer.headers.add("Server", "Kestrel");
     }
     let lines = answer.headers.lines();
-    let head = format!(
-        "HTTP/1.1 {} {}\r\n{lines}\r\n",
-        answer.status, answer.reason
-    );
+    let (status, reason) = (answer.status, &answer.reason);
+    let head = format!("HTTP/1.1 {status} {reason}\r\n{lines}\r\n");
     (head.into_bytes(), !closes)
 }
 

@@ -50,9 +50,9 @@ pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Resu
     })?;
     let name = name.display();
     if !output.status.success() {
+        let root = app.root.display();
         return Err(format!(
-            "`cargo build --bin {name}` failed in {}: see above",
-            app.root.display()
+            "`cargo build --bin {name}` failed in {root}: see above"
         ));
     }
     // The executable is built last.
