@@ -30,11 +30,11 @@ use std::{
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::{ArgAction, Parser, value_parser};
-use tokio::{runtime, task::LocalSet};
+use tokio::{runtime, sync::watch, task::LocalSet};
 
 use crate::{
     app::{App, watch::Watch},
@@ -146,13 +146,12 @@ pub fn start(options: Options) -> Result<Running, String> {
              `cargo start -- --port 0` takes any free one"
         )
     })?;
-    let key = options.function_key.as_deref();
-    let why = match options.auth {
-        false => Some("no key is checked (--no-auth)"),
-        true if key == Some(WALKTHROUGH_KEY) => {
+    let why = match options.function_key.as_deref() {
+        _ if !options.auth => Some("no key is checked (--no-auth)"),
+        Some(WALKTHROUGH_KEY) => {
             Some("the key is the walkthrough's, which is public: give another one with --key")
         }
-        true => None,
+        _ => None,
     };
     if let Some(why) = why.filter(|_| !options.address.is_loopback()) {
         let whoever = format!("whoever reaches {}", options.address);
@@ -185,13 +184,17 @@ pub fn start(options: Options) -> Result<Running, String> {
         (Some(worker), gate)
     };
     let handler = Handler::new(gate, limits);
-    let host = Arc::new(Host::new(
-        Served { app, handler },
-        Access::new(!options.auth, options.master_key, options.function_key),
-        format!("http://{address}").replace("127.0.0.1", "localhost"),
+    let access = Access::new(!options.auth, options.master_key, options.function_key);
+    access.keys().add(&app.functions);
+    let host = Arc::new(Host {
+        current: watch::Sender::new(Arc::new(Served { app, handler })),
+        access,
+        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
         console,
         limits,
-    ));
+        start: Instant::now(),
+        stopping: watch::Sender::new(false),
+    });
     let (ready, is_ready) = mpsc::channel();
     let (serving, on_signals) = (Arc::clone(&host), options.stop_on_signals);
     let serve = move || block_on(run(serving, worker, reload, listener, on_signals, ready))?;

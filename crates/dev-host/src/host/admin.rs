@@ -9,10 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{App, function::Function},
-    host::{
-        Host,
-        keys::{Access, Scope},
-    },
+    host::keys::{Access, Scope},
     proxy::outgoing::HOST_VERSION,
     wire::{
         message::{Answer, Request},
@@ -29,12 +26,12 @@ const JSON: &str = "application/json; charset=utf-8";
 
 /// None if the request is not for the host itself.
 pub async fn admin(
-    host: &Host,
+    access: &Access,
     app: &App,
+    uptime: Duration,
     request: &Request,
     body: &mut Body<'_>,
 ) -> Option<Answer> {
-    let access = &host.access;
     let path = request.path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
     let names: Vec<&str> = path.split('/').collect();
@@ -75,7 +72,7 @@ pub async fn admin(
     };
     let base = format!("http://{}", request.host());
     Some(match path {
-        ["host", "status"] => status(host.start.elapsed()),
+        ["host", "status"] => status(uptime),
         ["host", "extensions"] => resource(request, 200, &json!({"extensions": []})),
         ["functions"] => {
             let base = format!("https://{}", app.host_name(request.host()));

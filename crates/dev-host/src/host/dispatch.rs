@@ -96,7 +96,7 @@ async fn own_answer<'a>(
     request: &Request,
     body: &mut Body<'_>,
 ) -> Result<Answer, &'a Function> {
-    if let Some(answer) = admin(host, app, request, body).await {
+    if let Some(answer) = admin(&host.access, app, host.start.elapsed(), request, body).await {
         return Ok(answer);
     }
     let Some((function, _)) = app.find(&request.method, &request.path) else {

@@ -16,7 +16,8 @@ use crate::{
 };
 
 pub struct Host {
-    served: watch::Sender<Arc<Served>>,
+    /// What new calls get.
+    pub current: watch::Sender<Arc<Served>>,
     pub access: Access,
     /// Without a slash at its end.
     pub url: String,
@@ -35,34 +36,15 @@ pub struct Served {
 }
 
 impl Host {
-    pub fn new(
-        served: Served,
-        access: Access,
-        url: String,
-        console: Console,
-        limits: Limits,
-    ) -> Self {
-        access.keys().add(&served.app.functions);
-        Self {
-            served: watch::channel(Arc::new(served)).0,
-            access,
-            url,
-            console,
-            limits,
-            start: Instant::now(),
-            stopping: watch::channel(false).0,
-        }
-    }
-
     /// To be taken once for each call.
     pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.borrow())
+        Arc::clone(&self.current.borrow())
     }
 
     /// From now on calls go to another handler. Those that run end at the old one.
     pub fn swap(&self, served: Served) {
         self.access.keys().add(&served.app.functions);
-        let before = self.served.send_replace(Arc::new(served));
+        let before = self.current.send_replace(Arc::new(served));
         before.handler.gate.order(Order::Retire);
     }
 }

@@ -53,7 +53,7 @@ impl Workers {
     /// And what they say in one line if the host has to end.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (problems, told) = mpsc::unbounded_channel();
-        let end = watch::channel(false).0;
+        let end = watch::Sender::new(false);
         (Self { end, problems }, told)
     }
 
