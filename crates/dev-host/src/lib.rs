@@ -8,6 +8,9 @@
 //! - `app`: the app as it lies on the disk;
 //! - `wire`: HTTP as the real host's server speaks it.
 //!
+//! Where an error is a text, it is one line for the person at the keyboard: what is wrong, and what
+//! to do.
+//!
 //! What is said of the real host was measured, unless a comment says otherwise; README.md lists what
 //! is left out.
 
@@ -22,14 +25,16 @@ mod worker;
 
 use std::{
     collections::BTreeMap,
+    env,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::{runtime, task::LocalSet};
+use clap::{ArgAction, Parser, value_parser};
+use tokio::{runtime, sync::watch, task::LocalSet};
 
 use crate::{
     app::{App, watch::Watch},
@@ -41,37 +46,60 @@ use crate::{
 };
 pub use crate::{console::Console, limits::Limits};
 
-/// What a path has in the places of a route's parameters; none where an optional one is left out.
-pub type Parameters = BTreeMap<String, Option<String>>;
-
 /// The key that Microsoft's walkthrough gives to RandomNumber.
 pub const WALKTHROUGH_KEY: &str = "d0c5atM1cr0s0ft";
 
-/// What the host is to do.
-#[derive(Clone)]
+/// Runs the function app in a folder behind a small Functions host: builds and starts its handler,
+/// checks keys, passes requests on. Ctrl-C ends both.
+#[derive(Clone, Parser)]
+#[command(bin_name = "cargo start --")]
 pub struct Options {
-    /// The folder with host.json.
-    pub app_root: PathBuf,
-    pub address: IpAddr,
-    /// 0 stands for any free one.
+    // What documents a field is the help for its option. The others are not options.
+    /// The port to serve on; 0 is any free one
+    #[arg(long, default_value_t = 7071)]
     pub port: u16,
-    /// The value of each function's key `default`; generated if none is given.
+    /// The address to serve on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub address: IpAddr,
+    /// The function key, for development only
+    // The value of each function's key `default`; generated if none is given.
+    #[arg(long = "key", value_name = "KEY", default_value = WALKTHROUGH_KEY)]
     pub function_key: Option<String>,
-    /// Generated if none is given.
+    // Generated if none is given.
+    #[arg(skip)]
     pub master_key: Option<String>,
-    /// False lets every call pass without a key, as `func start` does.
+    /// The folder with host.json [default: the nearest from the current one upwards]
+    #[arg(long, value_name = "FOLDER")]
+    #[arg(default_value_os_t = nearest_app_root(), hide_default_value = true)]
+    pub app_root: PathBuf,
+    /// Check no key, as `func start` does
+    #[arg(long = "no-auth", action = ArgAction::SetFalse)]
     pub auth: bool,
-    pub console: Console,
-    /// Build the handler as it is published, not for development.
+    /// Build the handler as it is published: for load tests
+    #[arg(long)]
     pub release: bool,
-    /// Serve what has changed as soon as it is saved.
+    /// Don't build and restart the handler when a file is saved
+    #[arg(long = "no-watch", action = ArgAction::SetFalse)]
     pub watch: bool,
-    /// The port of a handler that somebody else starts, such as a debugger. It is neither built nor
-    /// started here, and calls wait for it as long as it takes.
+    /// Call a handler that listens on this port of 127.0.0.1, such as one under a debugger
+    // It is neither built nor started here, and calls wait for it as long as it takes.
+    #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..))]
     pub attach: Option<u16>,
-    /// Stop on SIGINT and SIGTERM.
+    #[arg(skip = Console::stdout())]
+    pub console: Console,
+    // Stop on SIGINT and SIGTERM.
+    #[arg(skip = true)]
     pub stop_on_signals: bool,
+    #[arg(skip)]
     pub limits: Limits,
+}
+
+/// As Core Tools does (`ScriptHostHelpers.GetFunctionAppRootDirectory`). Without any host.json it
+/// is the current folder, which the error then names.
+fn nearest_app_root() -> PathBuf {
+    let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let root = here.ancestors().find(|at| at.join("host.json").is_file());
+    root.unwrap_or(&here).to_owned()
 }
 
 impl Default for Options {
@@ -104,30 +132,26 @@ pub struct Running {
 
 /// Reads the app, builds it if it is a Rust package, starts its handler and, when that answers,
 /// serves it, on a thread of its own.
-///
-/// # Errors
-///
-/// One line: the app can't be read, the port can't be had, the handler can't be built or doesn't
-/// answer.
 pub fn start(options: Options) -> Result<Running, String> {
     let console = options.console;
     let mut app = App::read(&options.app_root, &console)?;
     let address = SocketAddr::new(options.address, options.port);
-    let listener = TcpListener::bind(address).map_err(|error| {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?, listener))
+    });
+    let (address, listener) = bound.map_err(|error| {
         format!(
             "{address} can't be listened on ({error}): end what uses it, or give another port: \
              `cargo start -- --port 0` takes any free one"
         )
     })?;
-    let local = listener.local_addr();
-    let address = local.map_err(|error| format!("{address} has no port: {error}"))?;
-    let key = options.function_key.as_deref();
-    let why = match options.auth {
-        false => Some("no key is checked (--no-auth)"),
-        true if key == Some(WALKTHROUGH_KEY) => {
+    let why = match options.function_key.as_deref() {
+        _ if !options.auth => Some("no key is checked (--no-auth)"),
+        Some(WALKTHROUGH_KEY) => {
             Some("the key is the walkthrough's, which is public: give another one with --key")
         }
-        true => None,
+        _ => None,
     };
     if let Some(why) = why.filter(|_| !options.address.is_loopback()) {
         let whoever = format!("whoever reaches {}", options.address);
@@ -160,13 +184,17 @@ pub fn start(options: Options) -> Result<Running, String> {
         (Some(worker), gate)
     };
     let handler = Handler::new(gate, limits);
-    let host = Arc::new(Host::new(
-        Served { app, handler },
-        Access::new(!options.auth, options.master_key, options.function_key),
-        format!("http://{address}").replace("127.0.0.1", "localhost"),
+    let access = Access::new(!options.auth, options.master_key, options.function_key);
+    access.keys().add(&app.functions);
+    let host = Arc::new(Host {
+        current: watch::Sender::new(Arc::new(Served { app, handler })),
+        access,
+        url: format!("http://{address}").replace("127.0.0.1", "localhost"),
         console,
         limits,
-    ));
+        start: Instant::now(),
+        stopping: watch::Sender::new(false),
+    });
     let (ready, is_ready) = mpsc::channel();
     let (serving, on_signals) = (Arc::clone(&host), options.stop_on_signals);
     let serve = move || block_on(run(serving, worker, reload, listener, on_signals, ready))?;
@@ -178,13 +206,11 @@ pub fn start(options: Options) -> Result<Running, String> {
         host,
         thread: Some(thread),
     };
-    match is_ready.recv() {
-        Ok(()) => Ok(running),
-        Err(_) => Err(running
-            .wait()
-            .err()
-            .unwrap_or_else(|| "the host was stopped before the handler answered".to_owned())),
+    if is_ready.recv().is_err() {
+        running.wait()?;
+        return Err("the host was stopped before the handler answered".to_owned());
     }
+    Ok(running)
 }
 
 impl Running {
@@ -206,8 +232,13 @@ impl Running {
         self.host.access.keys().default_of(function)
     }
 
-    /// The function that a call is for, and the parameters of its route.
-    pub fn route(&self, method: &str, path: &str) -> Option<(String, Parameters)> {
+    /// The function that a call is for, and the parameters of its route; none where an optional one
+    /// is left out.
+    pub fn route(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Option<(String, BTreeMap<String, Option<String>>)> {
         let served = self.host.served();
         let (function, parameters) = served.app.find(method, &decoded_path(path)?)?;
         let owned = |(name, value): (&str, _)| (name.to_owned(), value);
@@ -220,20 +251,13 @@ impl Running {
         self.host.greeting()
     }
 
-    /// Waits until the host ends by itself or is asked to by a signal.
-    ///
-    /// # Errors
-    ///
-    /// One line: why the host had to end.
+    /// Waits until the host ends by itself, and gives the reason, or is asked to by a signal.
     pub fn wait(mut self) -> Result<(), String> {
         self.join()
     }
 
-    /// Lets requests in flight finish, then ends the handler.
-    ///
-    /// # Errors
-    ///
-    /// One line: the host had already ended, and why.
+    /// Lets requests in flight finish, then ends the handler. An error says why the host had ended
+    /// already.
     pub fn stop(mut self) -> Result<(), String> {
         self.host.stopping.send_replace(true);
         self.join()

@@ -10,7 +10,10 @@ use std::{
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpStream, tcp::OwnedWriteHalf},
-    signal::unix::{SignalKind, signal},
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
     sync::watch,
     task::spawn_local,
     time::{sleep, timeout},
@@ -37,11 +40,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// How long a client that still sends a body has to read why it is not wanted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Starts the handler, serves it, and stops both.
-///
-/// # Errors
-///
-/// One line: why the host had to end although nobody asked it to.
+/// Starts the handler, serves it, and stops both. The error says why the host had to end although
+/// nobody asked it to.
 pub async fn run(
     host: Arc<Host>,
     worker: Option<Worker>,
@@ -50,9 +50,8 @@ pub async fn run(
     stop_on_signals: bool,
     ready: Sender<()>,
 ) -> Result<(), String> {
-    let unable = |error| format!("the address can't be listened on: {error}");
-    listener.set_nonblocking(true).map_err(unable)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(unable)?;
+    let listener = tokio::net::TcpListener::from_std(listener)
+        .map_err(|error| format!("the address can't be listened on: {error}"))?;
     let (workers, mut problems) = Workers::new();
     if let Some(worker) = worker {
         workers.keep(worker);
@@ -108,20 +107,16 @@ pub async fn run(
 
 /// Ends when the host is to stop.
 async fn asked(mut stopping: watch::Receiver<bool>, on_signals: bool) -> Result<(), String> {
-    let to_stop = stopping.wait_for(|stopping| *stopping);
-    if !on_signals {
-        let _ = to_stop.await;
-        return Ok(());
-    }
-    let no_signal = |error| format!("no signal can be awaited: {error}");
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signal)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signal)?;
-    tokio::select! {
-        _ = to_stop => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+    let terminated = async {
+        signal(SignalKind::terminate())?.recv().await;
+        Ok(())
+    };
+    let asked = tokio::select! {
+        _ = stopping.wait_for(|stopping| *stopping) => Ok(()),
+        interrupted = ctrl_c(), if on_signals => interrupted,
+        terminated = terminated, if on_signals => terminated,
+    };
+    asked.map_err(|error| format!("no signal can be awaited: {error}"))
 }
 
 /// Answers the requests of one connection.

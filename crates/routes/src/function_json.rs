@@ -42,8 +42,8 @@ pub struct Function {
     pub warnings: Vec<String>,
 }
 
-/// `authLevel`: what a caller has to show.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// `authLevel`: what a caller has to show. The later ones ask for more.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub enum Level {
     Anonymous,
     Function,

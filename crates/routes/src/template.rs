@@ -80,6 +80,17 @@ impl Template {
             .flat_map(|parameter| &parameter.constraints)
     }
 
+    /// A decoded path with what `value` gives for each parameter; none if it gives none.
+    pub fn path(&self, value: impl Fn(&str, &[Constraint]) -> Option<String>) -> Option<String> {
+        let text = |piece: &Piece| match piece {
+            Piece::Text(text) => Some(text.clone()),
+            Piece::Parameter(parameter) => value(&parameter.name, &parameter.constraints),
+        };
+        let segments = self.segments.iter();
+        let segments = segments.map(|pieces| pieces.iter().map(text).collect());
+        Some(segments.collect::<Option<Vec<String>>>()?.join("/"))
+    }
+
     /// What a decoded path has in the places of the parameters; none if it doesn't fit. A slash at
     /// its end makes no difference except in a catch-all parameter. `fits` says if a constraint
     /// lets a text pass.

@@ -8,9 +8,7 @@ use routes::Constraint;
 /// Whether a text can stand for the parameter.
 pub type Check = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// # Errors
-///
-/// Why the constraint can't be checked here, as the end of a sentence that names the route.
+/// The error is the end of a sentence that names the route.
 pub fn check(constraint: &Constraint) -> Result<Check, String> {
     let numbers = constraint.numbers().unwrap_or_default();
     Ok(match (constraint.name.as_str(), &numbers[..]) {

@@ -30,13 +30,18 @@ impl Function {
         let fits = |constraint: &_, text: &_| self.constraints[constraint](text);
         self.template.parameters(path, fits)
     }
+
+    /// A path that fits its route: in the place of each parameter the first of the texts for it that
+    /// the constraints let pass.
+    pub fn example(&self, texts: impl Fn(&str, &[Constraint]) -> Vec<String>) -> Option<String> {
+        self.template.path(|name, constraints| {
+            let fits = |text: &String| constraints.iter().all(|it| self.constraints[it](text));
+            texts(name, constraints).into_iter().find(fits)
+        })
+    }
 }
 
 /// Reads the functions of an app, in the order in which the host looks for the one that fits.
-///
-/// # Errors
-///
-/// One line: the file, and what is wrong.
 pub fn functions(
     root: &Path,
     prefix: &str,

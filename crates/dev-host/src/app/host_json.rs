@@ -24,26 +24,18 @@ pub struct HostJson {
 }
 
 impl HostJson {
-    /// # Errors
-    ///
-    /// One line: the file, and what is wrong with which member.
+    /// The settings are in the environment of the real host, so they replace members, too.
     pub fn read(root: &Path, settings: &BTreeMap<String, String>) -> Result<Self, String> {
-        let settings = settings
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
+        let settings = settings.iter();
+        let settings = settings.map(|(name, value)| (name.into(), value.into()));
         let members = routes::HostJson::read(root, settings.chain(env::vars_os()))?;
         let description = "customHandler:description";
-        if members.list(description).is_empty() {
-            return Err(members.problem(
-                "customHandler.description is missing: it says how to start the handler",
-            ));
-        }
         let member = |name| members.text(&format!("{description}:{name}"));
         let executable = member("defaultExecutablePath").unwrap_or_default();
         if executable.is_empty() {
             return Err(members.problem(
-                "customHandler.description.defaultExecutablePath is empty: give the handler's \
-                 executable",
+                "customHandler.description.defaultExecutablePath is missing or empty: it says how to \
+                 start the handler",
             ));
         }
         let list = format!("{description}:arguments");
@@ -95,16 +87,15 @@ pub fn misspelt_in_host_json(root: &Path) -> Vec<String> {
     let json = read_json(&root.join("host.json"));
     let json = json.ok().flatten().unwrap_or_default();
     let handler = &json["customHandler"];
-    let members = "description enableForwardingHttpRequest enableProxyingHttpRequest http";
-    let inner = "arguments defaultExecutablePath defaultWorkerPath workingDirectory";
-    let at = "host.json: customHandler.";
-    let mut lines = misspelt(at, handler, members);
-    let at = format!("{at}description.");
-    lines.extend(misspelt(&at, &handler["description"], inner));
-    let outer = "aggregator concurrency customHandler extensionBundle extensions functionTimeout \
+    let known = "description enableForwardingHttpRequest enableProxyingHttpRequest http";
+    let mut lines = misspelt("host.json: customHandler.", handler, known);
+    let at = "host.json: customHandler.description.";
+    let known = "arguments defaultExecutablePath defaultWorkerPath workingDirectory";
+    lines.extend(misspelt(at, &handler["description"], known));
+    let known = "aggregator concurrency customHandler extensionBundle extensions functionTimeout \
                  healthMonitor logging retry singleton telemetryMode version watchDirectories \
                  watchFiles";
-    let outer = misspelt("host.json: ", &json, outer).into_iter();
+    let outer = misspelt("host.json: ", &json, known).into_iter();
     lines.extend(outer.filter(|line| line.ends_with("meant?")));
     lines
 }
@@ -141,18 +132,17 @@ pub fn misspelt(at: &str, object: &Value, known: &str) -> Vec<String> {
     let names = object
         .as_object()
         .into_iter()
-        .flat_map(|object| object.keys());
+        .flatten()
+        .map(|(name, _)| name);
     let unknown = names.filter(|name| !known.iter().any(|known| known.eq_ignore_ascii_case(name)));
     let line = |name: &String| {
-        let meant = known
-            .iter()
-            .map(|known| (alike(name, known), known))
-            .max()
+        let most_alike = known.iter().map(|known| (alike(name, known), known)).max();
+        match most_alike {
             // Two thirds of it are the same.
-            .filter(|(count, known)| 3 * count >= 2 * known.len());
-        match meant {
-            Some((_, meant)) => format!("{at}{name} is not known: is {meant} meant?"),
-            None => format!("{at}{name} is not known"),
+            Some((count, meant)) if 3 * count >= 2 * meant.len() => {
+                format!("{at}{name} is not known: is {meant} meant?")
+            }
+            _ => format!("{at}{name} is not known"),
         }
     };
     unknown.map(line).collect()

@@ -15,11 +15,11 @@ use std::{
 
 use routes::{Parameters, read_json};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::json;
 
 use crate::{
     app::{
-        function::Function,
+        function::{Function, functions},
         host_json::{HostJson, misspelt, misspelt_in_host_json},
         launch::{Launch, expand},
     },
@@ -39,16 +39,10 @@ pub struct App {
 impl App {
     /// Reads the app in `root`, and warns of what the real host takes without a word although it
     /// can't be meant.
-    ///
-    /// # Errors
-    ///
-    /// One line: the file, its line if the JSON is at fault, and what is wrong.
     pub fn read(root: &Path, console: &Console) -> Result<Self, String> {
         let root = root.canonicalize().map_err(|error| {
-            format!(
-                "no app root at {} ({error}): give the folder with host.json",
-                root.display()
-            )
+            let root = root.display();
+            format!("no app root at {root} ({error}): give the folder with host.json")
         })?;
         let mut settings = settings(&root.join("local.settings.json"), console)?;
         // The environment goes first, as under `func start`.
@@ -59,56 +53,54 @@ impl App {
         let host_json =
             host_json.map_err(|problem| [&[problem], &misspelt[..]].concat().join("; "))?;
         misspelt.iter().for_each(|line| console.warning(line));
-        let functions = function::functions(
-            &root,
-            &host_json.route_prefix,
-            |name| setting(&settings, name),
-            console,
-        )?;
-        Ok(Self {
+        let mut app = Self {
             root,
             host_json,
-            functions,
+            functions: Vec::new(),
             settings,
-        })
+        };
+        let prefix = &app.host_json.route_prefix;
+        app.functions = functions(&app.root, prefix, |name| app.setting(name), console)?;
+        Ok(app)
     }
 
     /// If it has that function under that route.
     pub fn has(&self, function: &Function) -> bool {
-        let is_it =
-            |known: &Function| (&known.name, &known.route) == (&function.name, &function.route);
-        self.functions.iter().any(is_it)
+        let mut functions = self.functions.iter();
+        functions.any(|it| it.name == function.name && it.route == function.route)
     }
 
     /// The function for a call, and the parameters of its route. A function that doesn't take the
     /// method is not found: the answer is 404, not 405.
     pub fn find(&self, method: &str, path: &str) -> Option<(&Function, Parameters<'_>)> {
         let is_it = |found: &String| found.eq_ignore_ascii_case(method);
-        self.functions
-            .iter()
-            .filter(|function| match &function.methods {
-                None => true,
-                Some(methods) => methods.iter().any(is_it),
-            })
+        let takes = |methods: &Vec<String>| methods.iter().any(is_it);
+        let functions = self.functions.iter();
+        functions
+            .filter(|function| function.methods.as_ref().is_none_or(takes))
             .find_map(|function| Some((function, function.parameters(path)?)))
     }
 
     /// `defaultExecutablePath`: a file in the app root, or else, taken as it is, a name on PATH.
     pub fn executable(&self) -> PathBuf {
-        let name = expand(&self.host_json.executable, |name| {
-            setting(&self.settings, name)
-        });
+        let name = expand(&self.host_json.executable, |name| self.setting(name));
         let file = self.root.join(&name);
-        if file.is_file() || name.contains('/') {
-            file
-        } else {
-            name.into()
+        match file.is_file() || name.contains('/') {
+            true => file,
+            false => name.into(),
         }
     }
 
     /// The setting `WEBSITE_HOSTNAME`, or else the name that is given.
     pub fn host_name(&self, otherwise: &str) -> String {
-        setting(&self.settings, "WEBSITE_HOSTNAME").unwrap_or_else(|| otherwise.to_owned())
+        let name = self.setting("WEBSITE_HOSTNAME");
+        name.unwrap_or_else(|| otherwise.to_owned())
+    }
+
+    /// An app setting.
+    fn setting(&self, name: &str) -> Option<String> {
+        let value = env::var(name).ok();
+        value.or_else(|| self.settings.get(name).cloned())
     }
 
     /// How to start an executable as the handler of this app behind a host at `host_name`.
@@ -135,11 +127,6 @@ impl App {
     }
 }
 
-/// An app setting.
-fn setting(settings: &BTreeMap<String, String>, name: &str) -> Option<String> {
-    env::var(name).ok().or_else(|| settings.get(name).cloned())
-}
-
 /// `Values` of local.settings.json; nothing if there is no such file.
 fn settings(path: &Path, console: &Console) -> Result<BTreeMap<String, String>, String> {
     #[derive(Deserialize, Default)]
@@ -149,7 +136,7 @@ fn settings(path: &Path, console: &Console) -> Result<BTreeMap<String, String>, 
         values: BTreeMap<String, String>,
     }
     let file = path.display();
-    let json = read_json(path)?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let json = read_json(path)?.unwrap_or_else(|| json!({}));
     let known = "IsEncrypted Values Host ConnectionStrings";
     for line in misspelt("local.settings.json: ", &json, known) {
         console.warning(&line);

@@ -1,10 +1,10 @@
 //! What host.json allows calls: how many at once, and for how long. The figures are those of the table
 //! "host.json, measured".
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
 };
 
@@ -13,14 +13,14 @@ pub struct Throttle {
     /// `functionTimeout`.
     pub timeout: Option<Duration>,
     /// Running or waiting for their turn.
-    outstanding: Arc<Semaphore>,
-    running: Arc<Semaphore>,
+    outstanding: Semaphore,
+    running: Semaphore,
 }
 
 /// Lets one call be passed on. It is given back when it is dropped.
-pub struct Permit {
+pub struct Permit<'a> {
     deadline: Option<Instant>,
-    _permits: [OwnedSemaphorePermit; 2],
+    _permits: [SemaphorePermit<'a>; 2],
 }
 
 impl Throttle {
@@ -32,9 +32,7 @@ impl Throttle {
     ) -> Self {
         let semaphore = |permits: Option<usize>| {
             let most = Semaphore::MAX_PERMITS;
-            Arc::new(Semaphore::new(
-                permits.map_or(most, |count| count.min(most)),
-            ))
+            Semaphore::new(permits.unwrap_or(most).min(most))
         };
         Self {
             timeout,
@@ -45,9 +43,9 @@ impl Throttle {
     }
 
     /// Waits until it is a call's turn. None if too many calls are waiting already.
-    pub async fn permit(&self) -> Option<Permit> {
-        let outstanding = Arc::clone(&self.outstanding).try_acquire_owned().ok()?;
-        let running = Arc::clone(&self.running).acquire_owned().await.ok()?;
+    pub async fn permit(&self) -> Option<Permit<'_>> {
+        let outstanding = self.outstanding.try_acquire().ok()?;
+        let running = self.running.acquire().await.ok()?;
         Some(Permit {
             deadline: self.timeout.map(|timeout| Instant::now() + timeout),
             _permits: [outstanding, running],
@@ -55,7 +53,7 @@ impl Throttle {
     }
 }
 
-impl Permit {
+impl Permit<'_> {
     /// None if the call has taken too long before the step is done.
     pub async fn in_time<T>(&self, step: impl Future<Output = T>) -> Option<T> {
         match self.deadline {

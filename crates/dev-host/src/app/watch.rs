@@ -23,13 +23,7 @@ const SETTLED: Duration = Duration::from_millis(100);
 const AT_LAST: Duration = Duration::from_secs(2);
 
 /// The files in the app root that the host or Cargo reads.
-const IN_ROOT: [&str; 5] = [
-    "Cargo.lock",
-    "Cargo.toml",
-    "build.rs",
-    "host.json",
-    "local.settings.json",
-];
+const IN_ROOT: &str = "Cargo.lock Cargo.toml build.rs host.json local.settings.json";
 
 pub struct Watch {
     root: PathBuf,
@@ -43,10 +37,6 @@ pub struct Watch {
 impl Watch {
     /// Watches the app root, the folders in it, and all that is in `src`. Not `target`: a build
     /// writes thousands of files there.
-    ///
-    /// # Errors
-    ///
-    /// One line: the system doesn't let the files be watched.
     pub fn start(root: &Path) -> Result<Self, String> {
         let (sender, paths) = mpsc::unbounded_channel();
         let folder = root.to_owned();
@@ -125,40 +115,31 @@ fn told(root: &Path, event: Event) -> Vec<PathBuf> {
     let is_metadata = matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)));
     // That a folder is there, or no more.
     let is_folder = |path: &PathBuf| path.parent() == Some(root) && !path.is_file() && !is_metadata;
-    match event {
+    if event.need_rescan() {
         // Some events were lost.
-        event if event.need_rescan() => entries(root),
-        // Cargo reads the sources, which is no change.
-        event if event.kind.is_access() => Vec::new(),
-        event => {
-            let paths = event.paths.into_iter();
-            paths
-                .filter(|path| counts(root, path) || is_folder(path))
-                .collect()
-        }
+        return entries(root);
     }
+    let mut paths = event.paths;
+    // Cargo reads the sources, which is no change.
+    let is_change = !event.kind.is_access();
+    paths.retain(|path| is_change && (counts(root, path) || is_folder(path)));
+    paths
 }
 
 /// Whether a change of this file can change what is served.
 fn counts(root: &Path, path: &Path) -> bool {
-    let Ok(path) = path.strip_prefix(root) else {
-        return false;
-    };
-    let mut parts = path.iter();
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(name), None, _) => IN_ROOT.iter().any(|file| name == *file),
+    let path = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = path.iter().filter_map(OsStr::to_str).collect();
+    match parts[..] {
+        [file] => IN_ROOT.split(' ').any(|known| file == known),
         // In a folder that has come there may be files of which nothing else is told.
-        (Some(folder), _, _) if folder == "src" => {
-            path.extension().is_none_or(|ending| ending == "rs")
-        }
-        (_, Some(file), None) => file == OsStr::new("function.json"),
+        ["src", ..] => path.extension().is_none_or(|ending| ending == "rs"),
+        [_, file] => file == "function.json",
         _ => false,
     }
 }
 
 fn refused(path: &Path, error: &notify::Error) -> String {
-    format!(
-        "{} can't be watched ({error}): `cargo start -- --no-watch` does without",
-        path.display()
-    )
+    let path = path.display();
+    format!("{path} can't be watched ({error}): `cargo start -- --no-watch` does without")
 }

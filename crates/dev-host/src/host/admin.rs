@@ -3,13 +3,13 @@
 
 use std::{fs, time::Duration};
 
-use routes::read_json;
-use serde::{Deserialize, de::IgnoredAny};
+use routes::{Level, read_json};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::{
     app::{App, function::Function},
-    host::keys::{Access, Grant, Scope},
+    host::keys::{Access, Scope},
     proxy::outgoing::HOST_VERSION,
     wire::{
         message::{Answer, Request},
@@ -33,11 +33,12 @@ pub async fn admin(
     body: &mut Body<'_>,
 ) -> Option<Answer> {
     let path = request.path.strip_prefix('/')?;
-    let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-    let lower: Vec<String> = segments.iter().map(|s| s.to_lowercase()).collect();
-    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let names: Vec<&str> = path.split('/').collect();
+    let lower = path.to_lowercase();
+    let lower: Vec<&str> = lower.split('/').collect();
     let method = request.method.to_ascii_uppercase();
-    match (method.as_str(), lower.as_slice()) {
+    let path = match (method.as_str(), lower.as_slice()) {
         ("GET", ["admin", "warmup"]) => return Some(Answer::empty(200)),
         ("GET" | "POST", ["admin", "host", "ping"]) => {
             let mut answer = Answer::empty(200);
@@ -47,18 +48,19 @@ pub async fn admin(
         }
         // Only Azure's own infrastructure is let in.
         (_, ["admin", "vfs", ..]) => {
-            let is_known = access.grant(request, None) == Grant::Master;
+            let is_known = access.grant(request, None) == Level::Admin;
             return Some(Answer::empty(if is_known { 403 } else { 401 }));
         }
-        (_, path) if is_served(&method, path) => {}
+        (_, ["admin", path @ ..]) if is_served(&method, path) => path,
         (_, ["admin", ..]) => return Some(Answer::empty(404)),
+        (_, ["runtime", "webhooks", ..]) => &[],
         _ => return None,
-    }
+    };
 
     match access.grant(request, None) {
-        Grant::Master => {}
-        Grant::Function => return Some(Answer::empty(403)),
-        Grant::Nothing => {
+        Level::Admin => {}
+        Level::Function => return Some(Answer::empty(403)),
+        Level::Anonymous => {
             let mut answer = Answer::empty(401);
             answer.headers.add("WWW-Authenticate", "Bearer");
             return Some(answer);
@@ -69,60 +71,57 @@ pub async fn admin(
         functions.find(|function| function.name.eq_ignore_ascii_case(name))
     };
     let base = format!("http://{}", request.host());
-    Some(match lower.as_slice() {
-        ["admin", "host", "status"] => status(uptime),
-        ["admin", "host", "extensions"] => resource(request, 200, &json!({"extensions": []})),
-        ["admin", "functions"] => {
+    Some(match path {
+        ["host", "status"] => status(uptime),
+        ["host", "extensions"] => resource(request, 200, &json!({"extensions": []})),
+        ["functions"] => {
             let base = format!("https://{}", app.host_name(request.host()));
             let all = app.functions.iter().map(|f| described(app, f, &base));
             let all = all.collect::<Vec<_>>().join(",");
             Answer::text(200, JSON, format!("[{all}]"))
         }
-        ["admin", "functions", name] => match function(name) {
+        ["functions", name] => match function(name) {
             None => Answer::empty(404),
             // The handler is not asked (row "outside: invoke by admin").
             Some(_) if method == "POST" => Answer::empty(202),
             Some(function) => Answer::text(200, JSON, described(app, function, &base)),
         },
-        ["admin", "functions", name, "status"] => match function(name) {
+        ["functions", name, "status"] => match function(name) {
             None => Answer::empty(404),
             Some(_) => Answer::text(200, JSON, "{}"),
         },
-        ["admin", "host", "systemkeys", MASTER] if method == "GET" => {
+        ["host", "systemkeys"] => resource(request, 200, &json!({"keys": []})),
+        ["host", "systemkeys", MASTER] if method == "GET" => {
             key(request, 200, MASTER, &access.keys().master)
         }
-        ["admin", "host", "systemkeys"] => resource(request, 200, &json!({"keys": []})),
-        // dev-host has no other system keys than the master key.
-        ["admin", "host", "systemkeys", ..] => Answer::empty(404),
-        ["admin", "host", "keys" | "functionkeys", ..] => {
-            keys(access, request, body, None, segments.get(3)).await
+        ["host", "keys" | "functionkeys", ..] => {
+            keys(access, request, body, None, names.get(3)).await
         }
-        ["admin", "functions", _, "keys", ..] => {
-            keys(access, request, body, Some(segments[2]), segments.get(4)).await
+        ["functions", _, "keys", ..] => {
+            keys(access, request, body, Some(names[2]), names.get(4)).await
         }
+        // dev-host has no webhooks, and no other system keys than the master key.
+        [] | ["host", "systemkeys", _] => Answer::empty(404),
         // What is left out.
-        ["admin", ..] => Answer::empty(403),
-        _ => Answer::empty(404),
+        _ => Answer::empty(403),
     })
 }
 
-/// If the host knows such a call. Any other is 404 for everyone (rows "outside: admin unknown").
+/// If the host knows such a call below `/admin`. Any other is 404 for everyone (rows "outside: admin
+/// unknown").
 fn is_served(method: &str, path: &[&str]) -> bool {
     match path {
-        ["runtime", "webhooks", ..] => true,
-        ["admin", "functions"]
-        | ["admin", "functions", _, "keys" | "status"]
+        ["functions"]
+        | ["functions", _, "keys" | "status"]
         | [
-            "admin",
             "host",
             "extensions" | "functionkeys" | "keys" | "status" | "systemkeys",
         ] => method == "GET",
-        ["admin", "functions", _] => matches!(method, "GET" | "POST"),
-        ["admin", "functions", _, "keys", _]
-        | ["admin", "host", "functionkeys" | "keys" | "systemkeys", _] => {
+        ["functions", _] => matches!(method, "GET" | "POST"),
+        ["functions", _, "keys", _] | ["host", "functionkeys" | "keys" | "systemkeys", _] => {
             matches!(method, "GET" | "PUT" | "POST" | "DELETE")
         }
-        ["admin", "host", call] => LEFT_OUT.split(' ').any(|left_out| left_out == *call),
+        ["host", call] => LEFT_OUT.split(' ').any(|left_out| left_out == *call),
         _ => false,
     }
 }
@@ -226,10 +225,7 @@ async fn keys(
     };
     // Without a name it is a GET.
     let Some(name) = name else {
-        let keys = scope.0.iter();
-        let keys = keys.map(|key| json!({"name": key.name, "value": key.value}));
-        let keys: Vec<Value> = keys.collect();
-        return resource(request, 200, &json!({"keys": keys}));
+        return resource(request, 200, &json!({"keys": scope.0}));
     };
     // Among the host-wide keys this name stands for the master key, which can't be changed here.
     let is_master = function.is_none() && name.eq_ignore_ascii_case(MASTER);
@@ -274,10 +270,7 @@ fn refusal(reason: &str) -> Answer {
 
 /// The value in the body of a PUT. The name in it is not looked at: the path has it.
 fn value(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Key {
-        #[serde(alias = "Value")]
-        value: Option<String>,
-    }
-    serde_json::from_slice::<Key>(body).ok()?.value
+    let key: Value = serde_json::from_slice(body).ok()?;
+    let value = key.get("value").or_else(|| key.get("Value"))?;
+    Some(value.as_str()?.to_owned())
 }

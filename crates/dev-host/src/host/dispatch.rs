@@ -57,32 +57,30 @@ pub async fn dispatch(
     if answered.is_none() {
         call.restart_handler();
     }
-    let answered = answered.flatten();
-    let (answer, download) = answered.unwrap_or_else(|| (Answer::empty(500), None));
+    let Some((answer, mut connection)) = answered.flatten() else {
+        return send(client, Some(request), complete(Answer::empty(500))).await;
+    };
     if answer.status == 404 {
         // A handler that knows the function by another path is the usual reason.
         function.hint.call_once(|| {
             host.console.host(&format!(
-                "{}: the handler answered 404 to what the host routed to it: does it serve /{}, and does it \
-         take its parameters?",
+                "{}: the handler answered 404 to what the host routed to it: does it serve /{}, and \
+                 does it take its parameters?",
                 function.name, function.route
             ));
         });
     }
     let answer = complete(answer);
-    let Some(mut download) = download else {
-        return send(client, Some(request), answer).await;
-    };
+    let inactivity = host.limits.inactivity;
     let passed = async {
         if answer.status == 101 {
             send(client, Some(request), answer).await?;
-            download.tunnel(body.reader, client).await;
+            connection.tunnel(body.reader, client, inactivity).await;
             return Ok(false);
         }
-        let inactivity = host.limits.inactivity;
-        let pieces = async || download.piece().await;
-        let stays_open = stream(client, request, answer, inactivity, pieces).await?;
-        served.handler.keep(download);
+        let pieces = async || connection.piece().await;
+        let stays_open = stream(client, Some(request), answer, inactivity, pieces).await?;
+        served.handler.keep(connection);
         Ok(stays_open)
     };
     permit.in_time(passed).await.unwrap_or_else(|| {
@@ -109,10 +107,10 @@ async fn own_answer<'a>(
         });
     };
     let grant = host.access.grant(request, Some(&function.name));
-    if !grant.satisfies(function.level) {
+    if grant < function.level {
         return Ok(Answer::empty(401));
     }
-    if function.disabled && !grant.satisfies(Level::Admin) {
+    if function.disabled && grant < Level::Admin {
         // After the key: who has none doesn't learn that a function is disabled.
         return Ok(Answer::empty(404));
     }

@@ -1,4 +1,4 @@
-//! The access keys, and what they entitle to. They live in memory and end with the host.
+//! The access keys, and what they open. They live in memory and end with the host.
 
 use std::{
     collections::HashMap,
@@ -6,6 +6,7 @@ use std::{
 };
 
 use routes::Level;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{app::function::Function, wire::message::Request};
@@ -13,6 +14,7 @@ use crate::{app::function::Function, wire::message::Request};
 /// The name of the key with which every function, and the host, starts.
 const DEFAULT: &str = "default";
 
+#[derive(Serialize)]
 pub struct Key {
     pub name: String,
     pub value: String,
@@ -88,24 +90,23 @@ impl Access {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the key of a request entitles to in a call of the function or, without one, in a call
-    /// of the host itself.
-    pub fn grant(&self, request: &Request, function: Option<&str>) -> Grant {
+    /// Up to which level the key of a request opens the function or, without one, the host itself.
+    pub fn grant(&self, request: &Request, function: Option<&str>) -> Level {
         if self.is_open {
-            return Grant::Master;
+            return Level::Admin;
         }
         let Some(key) = presented_key(request) else {
-            return Grant::Nothing;
+            return Level::Anonymous;
         };
         let mut keys = self.keys();
         let of_function = function.and_then(|name| keys.scope(Some(name)));
         let is_of_function = of_function.is_some_and(|scope| scope.holds(&key));
         if keys.master == key {
-            Grant::Master
+            Level::Admin
         } else if is_of_function || keys.host.holds(&key) {
-            Grant::Function
+            Level::Function
         } else {
-            Grant::Nothing
+            Level::Anonymous
         }
     }
 }
@@ -131,24 +132,6 @@ impl Keys {
     /// The key `default` of a function, unless there is no such function or it has lost that key.
     pub fn default_of(&mut self, function: &str) -> Option<String> {
         Some(self.scope(Some(function))?.get(DEFAULT)?.value.clone())
-    }
-}
-
-/// What a key entitles to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Grant {
-    Nothing,
-    Function,
-    Master,
-}
-
-impl Grant {
-    pub fn satisfies(self, level: Level) -> bool {
-        match level {
-            Level::Anonymous => true,
-            Level::Function => self != Self::Nothing,
-            Level::Admin => self == Self::Master,
-        }
     }
 }
 

@@ -6,10 +6,7 @@ mod greeting;
 pub mod keys;
 pub mod reload;
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -19,7 +16,8 @@ use crate::{
 };
 
 pub struct Host {
-    served: RwLock<Arc<Served>>,
+    /// What new calls get.
+    pub current: watch::Sender<Arc<Served>>,
     pub access: Access,
     /// Without a slash at its end.
     pub url: String,
@@ -38,35 +36,15 @@ pub struct Served {
 }
 
 impl Host {
-    pub fn new(
-        served: Served,
-        access: Access,
-        url: String,
-        console: Console,
-        limits: Limits,
-    ) -> Self {
-        access.keys().add(&served.app.functions);
-        Self {
-            served: RwLock::new(Arc::new(served)),
-            access,
-            url,
-            console,
-            limits,
-            start: Instant::now(),
-            stopping: watch::channel(false).0,
-        }
-    }
-
     /// To be taken once for each call.
     pub fn served(&self) -> Arc<Served> {
-        Arc::clone(&self.served.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.borrow())
     }
 
     /// From now on calls go to another handler. Those that run end at the old one.
     pub fn swap(&self, served: Served) {
         self.access.keys().add(&served.app.functions);
-        let mut current = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        current.handler.gate.order(Order::Retire);
-        *current = Arc::new(served);
+        let before = self.current.send_replace(Arc::new(served));
+        before.handler.gate.order(Order::Retire);
     }
 }

@@ -22,21 +22,17 @@ impl Reload {
     pub async fn run(mut self, host: &Host, workers: &Workers) -> String {
         // What has changed and is not served yet.
         let mut changed = BTreeSet::new();
+        let console = &host.console;
         loop {
             match self.watch.changed().await {
                 Ok(more) => changed.extend(more),
                 Err(problem) => return problem,
             }
-            let names: Vec<String> = changed
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect();
-            host.console.host(&format!("changed: {}", names.join(", ")));
+            let names: Vec<_> = changed.iter().map(|file| file.to_string_lossy()).collect();
+            console.host(&format!("changed: {}", names.join(", ")));
             match self.apply(&changed, host, workers).await {
                 Ok(()) => changed.clear(),
-                Err(problem) => host
-                    .console
-                    .host(&format!("{problem}; the app is served as it was")),
+                Err(problem) => console.host(&format!("{problem}; the app is served as it was")),
             }
         }
     }
@@ -48,37 +44,35 @@ impl Reload {
         host: &Host,
         workers: &Workers,
     ) -> Result<(), String> {
-        let begin = Instant::now();
-        let seconds = || begin.elapsed().as_secs_f32();
+        let (begin, console) = (Instant::now(), &host.console);
         let before = host.served();
-        let app = App::read(&before.app.root, &host.console)?;
+        let app = App::read(&before.app.root, console)?;
         let built = build(&app, self.release, None).await?;
-        let build = seconds();
+        let build = begin.elapsed().as_secs_f32();
         // For these Core Tools start the handler again, too (measured).
         let is_json = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "json");
         let is_known = |function: &Function| before.app.has(function);
         let is_same =
             app.functions.len() == before.app.functions.len() && app.functions.iter().all(is_known);
-        if !built.is_new && !changed.iter().any(is_json) && is_same {
-            host.console.host(&format!(
-                "nothing to do: no new executable after {build:.1} s of building"
-            ));
+        if built.fresh && !changed.iter().any(is_json) && is_same {
+            let line = format!("nothing to do: no new executable after {build:.1} s of building");
+            console.host(&line);
             return Ok(());
         }
         let launch = app.launch(built.executable, &self.host_name);
-        let (mut worker, gate) = Worker::new(launch, host.console.clone(), host.limits)?;
+        let (mut worker, gate) = Worker::new(launch, console.clone(), host.limits)?;
         let started = worker.start_once().await;
         started.map_err(|problem| format!("the new handler {problem}"))?;
         let handler = Handler::new(gate, host.limits);
         host.swap(Served { app, handler });
         workers.keep(worker);
-        host.console.host(&format!(
-            "built in {build:.1} s, serving the new handler after {:.1} s",
-            seconds()
+        let all = begin.elapsed().as_secs_f32();
+        console.host(&format!(
+            "built in {build:.1} s, serving the new handler after {all:.1} s"
         ));
         let app = &host.served().app;
         for function in app.functions.iter().filter(|it| !is_known(it)) {
-            host.console.plain(&host.how_to_call(app, function));
+            console.plain(&host.how_to_call(app, function));
         }
         Ok(())
     }

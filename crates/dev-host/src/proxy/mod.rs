@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     limits::Limits,
-    proxy::outgoing::{Outgoing, is_of_one_connection},
+    proxy::outgoing::{OF_ONE_CONNECTION, Outgoing, is_one_of},
     wire::{
         answer::{chunk, write_all},
         message::{Answer, Framing, Request, is_plain},
@@ -45,9 +45,12 @@ pub struct Handler {
     idle: Mutex<Vec<Connection>>,
 }
 
-struct Connection {
+/// A connection to the handler.
+pub struct Connection {
     reader: Reader,
     write: OwnedWriteHalf,
+    /// Of the answer that is read, where its body ends.
+    framing: Framing,
     last_used: Instant,
     /// It can be used for another call.
     can_stay: bool,
@@ -60,13 +63,6 @@ pub struct Call<'a> {
     outgoing: Outgoing,
     /// The start of the handler that it was sent to first.
     first_start: Option<u64>,
-}
-
-/// An answer whose body is still to come.
-pub struct Download {
-    connection: Connection,
-    framing: Framing,
-    inactivity: Duration,
 }
 
 enum Failure {
@@ -94,8 +90,7 @@ impl Handler {
     }
 
     /// Takes the connection back for the next call, if it can be used again.
-    pub fn keep(&self, download: Download) {
-        let mut connection = download.connection;
+    pub fn keep(&self, mut connection: Connection) {
         if connection.can_stay && !connection.reader.has_unread() {
             connection.last_used = Instant::now();
             self.idle().push(connection);
@@ -108,8 +103,7 @@ impl Handler {
 
     /// A connection that is idle, or a new one.
     async fn connection(&self) -> Result<Connection, Failure> {
-        loop {
-            let Some(idle) = self.idle().pop() else { break };
+        while let Some(idle) = self.idle().pop() {
             if idle.last_used.elapsed() < self.limits.idle && idle.reader.is_silent() {
                 return Ok(idle);
             }
@@ -121,6 +115,7 @@ impl Handler {
         Ok(Connection {
             reader: Reader::new(read),
             write,
+            framing: Framing::NONE,
             last_used: Instant::now(),
             can_stay: false,
         })
@@ -141,7 +136,7 @@ impl<'a> Call<'a> {
         Self {
             handler,
             request,
-            outgoing: Outgoing::new(request),
+            outgoing: Outgoing::new(request, &format!("{ADDRESS}:{}", handler.gate.port)),
             first_start: None,
         }
     }
@@ -153,11 +148,11 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Passes the request on, again and again if need be, and gives the answer, with what is to come
-    /// of it. None if none can be had: the real host then says 500.
-    pub async fn ask(&mut self, body: &mut Body<'_>) -> Option<(Answer, Option<Download>)> {
+    /// Passes the request on, again and again if need be, and gives the answer, with the connection from
+    /// which its body is to come. None if none can be had: the real host then says 500.
+    pub async fn ask(&mut self, body: &mut Body<'_>) -> Option<(Answer, Connection)> {
         let mut pauses = PAUSES.iter();
-        let (mut answer, download) = loop {
+        let (mut answer, connection) = loop {
             match self.attempt(body).await {
                 Ok(received) => break received,
                 Err(Failure::Lasting) => return None,
@@ -166,27 +161,25 @@ impl<'a> Call<'a> {
         };
         let is_upgrade = answer.status == 101;
         // What the real host makes of a 101 for which nobody has asked is not verified.
-        if is_upgrade && !self.outgoing.asks_for_upgrade()
+        if is_upgrade && !self.outgoing.asks_for_upgrade
             || !answer.headers.iter().all(|(_, value)| is_plain(value))
         {
             return None;
         }
         if !is_upgrade {
-            answer.headers.retain(|name| !is_of_one_connection(name));
+            answer
+                .headers
+                .retain(|name| !is_one_of(name, &OF_ONE_CONNECTION));
         }
-        if download.framing == Framing::CHUNKS {
+        if connection.framing == Framing::CHUNKS {
             // Measured: "Content-Length: 3 beside chunks of 5 bytes".
             answer.headers.remove("content-length");
         }
-        if download.framing == Framing::NONE && !is_upgrade {
-            self.handler.keep(download);
-            return Some((answer, None));
-        }
-        Some((answer, Some(download)))
+        Some((answer, connection))
     }
 
     /// One attempt of .NET's HTTP client.
-    async fn attempt(&mut self, body: &mut Body<'_>) -> Result<(Answer, Download), Failure> {
+    async fn attempt(&mut self, body: &mut Body<'_>) -> Result<(Answer, Connection), Failure> {
         let mut result = Err(Failure::Unanswered);
         for _ in 0..CONNECTIONS {
             let start = self.handler.gate.start().await.ok_or(Failure::Broken)?;
@@ -199,59 +192,48 @@ impl<'a> Call<'a> {
         result
     }
 
-    async fn exchange(&self, body: &mut Body<'_>) -> Result<(Answer, Download), Failure> {
+    async fn exchange(&self, body: &mut Body<'_>) -> Result<(Answer, Connection), Failure> {
         let (handler, length) = (self.handler, self.request.length());
         if length != Some(0) && body.is_begun {
             return Err(Failure::Broken);
         }
         let mut connection = handler.connection().await?;
-        let head = self
-            .outgoing
-            .head(&format!("{ADDRESS}:{}", handler.gate.port));
+        let head = &self.outgoing.head;
         if !head.is_ascii() {
             return Err(Failure::Broken);
         }
-        handler
-            .in_time(write_all(&connection.write, head.as_bytes()))
-            .await?;
+        let send = async |bytes: &[u8]| handler.in_time(write_all(&connection.write, bytes)).await;
+        send(head.as_bytes()).await?;
         // As .NET's client does, all is sent before any of the answer is looked at.
         let mut is_sent = length == Some(0);
         while !is_sent {
             let piece = handler.in_time(body.piece()).await;
             let piece = piece.map_err(|_| Failure::Lasting)?;
             is_sent = piece.is_empty();
-            let piece = match length {
-                Some(_) => piece,
-                None => chunk(&piece),
-            };
-            handler
-                .in_time(write_all(&connection.write, &piece))
-                .await?;
+            match length {
+                Some(_) => send(&piece).await?,
+                None => send(&chunk(&piece)).await?,
+            }
         }
         if !handler.in_time(connection.reader.has_more()).await? {
             return Err(Failure::Unanswered);
         }
-        let mut download = Download {
-            connection,
-            framing: Framing::NONE,
-            inactivity: handler.limits.inactivity,
-        };
         loop {
-            let answer = handler.in_time(download.head(self.outgoing.is_head()));
+            let answer = handler.in_time(connection.head(self.request.is_head()));
             let answer = answer.await?;
             // Rows "answer: 100 first", "answer: 103 first".
             if !(100..200).contains(&answer.status) || answer.status == 101 {
-                return Ok((answer, download));
+                return Ok((answer, connection));
             }
         }
     }
 }
 
-impl Download {
+impl Connection {
     /// Reads status and headers. They say where the body ends.
     async fn head(&mut self, is_head: bool) -> io::Result<Answer> {
         let broken = || io::Error::from(io::ErrorKind::InvalidData);
-        let reader = &mut self.connection.reader;
+        let reader = &mut self.reader;
         let line = latin1(reader.line(LONGEST_HEAD).await?);
         let rest = line.strip_prefix("HTTP/1.").ok_or_else(broken)?;
         let (version, rest) = rest.split_once(' ').ok_or_else(broken)?;
@@ -276,30 +258,33 @@ impl Download {
         } else {
             Framing::UntilClosed
         };
-        self.connection.can_stay = (version != "0" || headers.lists("connection", "keep-alive"))
-            && !headers.lists("connection", "close");
+        self.can_stay = headers.stay_open(version == "0");
         Ok(answer)
     }
 
     /// The next piece, empty at the end.
     pub async fn piece(&mut self) -> io::Result<Vec<u8>> {
-        let piece = self.connection.reader.piece(&mut self.framing);
-        timeout(self.inactivity, piece).await?
+        self.reader.piece(&mut self.framing).await
     }
 
     /// After a 101 bytes go both ways until one side closes, and the connection is used for nothing
     /// else (measured: "Connection: Upgrade").
-    pub async fn tunnel(mut self, client_reader: &mut Reader, client_write: &OwnedWriteHalf) {
+    pub async fn tunnel(
+        mut self,
+        client_reader: &mut Reader,
+        client_write: &OwnedWriteHalf,
+        inactivity: Duration,
+    ) {
         let count = Cell::new(0_u64);
         let silence = async {
             let mut before = None;
             while before.replace(count.get()) != Some(count.get()) {
-                sleep(self.inactivity).await;
+                sleep(inactivity).await;
             }
         };
         tokio::select! {
-            _ = copy(client_reader, &self.connection.write, &count) => {}
-            _ = copy(&mut self.connection.reader, client_write, &count) => {}
+            _ = copy(client_reader, &self.write, &count) => {}
+            _ = copy(&mut self.reader, client_write, &count) => {}
             () = silence => {}
         }
     }

@@ -1,6 +1,8 @@
 //! A request as the handler gets it: what the real host's proxy and .NET's HTTP client make of the
 //! one that came.
 
+use std::sync::LazyLock;
+
 use routes::{METHODS, escape};
 use uuid::Uuid;
 
@@ -9,69 +11,47 @@ use crate::wire::message::{Headers, Request};
 /// The version of the host that was recorded.
 pub const HOST_VERSION: &str = "4.1037.0.0";
 
+/// Names of headers, taken apart once, for each call compares all of its headers with them.
+type Names = LazyLock<Vec<&'static str>>;
+
 /// Headers that are about one connection alone, so that neither a request nor its answer takes them
 /// along.
-const OF_ONE_CONNECTION: [&str; 17] = [
-    "alpn",
-    "alt-svc",
-    "close",
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-    "proxy-authorization",
-    "proxy-connection",
-    "proxy-features",
-    "proxy-instruction",
-    "security-scheme",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "upgrade-insecure-requests",
-];
+pub static OF_ONE_CONNECTION: Names = Names::new(|| {
+    "alpn alt-svc close connection http2-settings keep-alive proxy-authenticate \
+    proxy-authentication-info proxy-authorization proxy-connection proxy-features \
+    proxy-instruction security-scheme te transfer-encoding upgrade upgrade-insecure-requests"
+        .split(' ')
+        .collect()
+});
 
 /// Headers that a proxied request has from the host alone.
-const OF_THE_HOST: [&str; 9] = [
-    "forwarded",
-    "host",
-    "x-azure-functions-hostversion",
-    "x-azure-functions-invocationid",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-ms-invocation-id",
-];
+static OF_THE_HOST: Names = Names::new(|| {
+    "forwarded host x-azure-functions-hostversion x-azure-functions-invocationid \
+    x-forwarded-for x-forwarded-host x-forwarded-prefix x-forwarded-proto x-ms-invocation-id"
+        .split(' ')
+        .collect()
+});
 
 /// Headers that .NET takes to be the body's (rows "header: content headers without a body").
-const OF_THE_BODY: [&str; 11] = [
-    "allow",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-length",
-    "content-location",
-    "content-md5",
-    "content-range",
-    "content-type",
-    "expires",
-    "last-modified",
-];
+static OF_THE_BODY: Names = Names::new(|| {
+    "allow content-disposition content-encoding content-language content-length \
+    content-location content-md5 content-range content-type expires last-modified"
+        .split(' ')
+        .collect()
+});
 
 pub struct Outgoing {
-    /// The method, and what is asked for.
-    line: String,
-    headers: Headers,
+    pub head: String,
+    pub asks_for_upgrade: bool,
     /// With a content, even an empty one, .NET's client sends the request only once.
     pub has_content: bool,
 }
 
 impl Outgoing {
-    /// What is sent to the handler for a request.
-    pub fn new(request: &Request) -> Self {
+    /// What is sent for a request to a handler at this address.
+    pub fn new(request: &Request, address: &str) -> Self {
         let mut headers = joined(&request.headers, |name| {
-            !is_of_one_connection(name) && !is_one_of(name, &OF_THE_HOST)
+            !is_one_of(name, &OF_ONE_CONNECTION) && !is_one_of(name, &OF_THE_HOST)
         });
         let id = Uuid::new_v4().to_string();
         headers.add("X-Azure-Functions-HostVersion", HOST_VERSION);
@@ -81,9 +61,9 @@ impl Outgoing {
         headers.add("X-Forwarded-Host", request.host());
         headers.add("X-Forwarded-Proto", "http");
         // Rows "header: upgrade websocket", "header: upgrade h2c".
-        if request.headers.lists("connection", "upgrade")
-            && request.headers.lists("upgrade", "websocket")
-        {
+        let asks_for_upgrade = request.headers.lists("connection", "upgrade")
+            && request.headers.lists("upgrade", "websocket");
+        if asks_for_upgrade {
             headers.add("Connection", "Upgrade");
             headers.add("Upgrade", "websocket");
         }
@@ -91,49 +71,24 @@ impl Outgoing {
             || headers
                 .iter()
                 .any(|(name, _)| is_one_of(name, &OF_THE_BODY));
-        let method = known_method(&request.method);
+        // .NET writes these in capitals however they came (rows "method: get", "method: Get").
+        let mut known = METHODS.into_iter();
+        let known = known.find(|known| known.eq_ignore_ascii_case(&request.method));
+        let method = known.unwrap_or(&request.method);
         add_framing(&mut headers, request, method, has_content);
+        let path = encoded_path(&request.path);
+        let query = encoded_query(&request.query);
+        let lines = headers.lines();
         Self {
-            line: format!(
-                "{method} {}{}",
-                encoded_path(&request.path),
-                encoded_query(&request.query)
-            ),
-            headers,
+            head: format!("{method} {path}{query} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n"),
+            asks_for_upgrade,
             has_content,
         }
     }
-
-    /// The whole head, for a handler at this address.
-    pub fn head(&self, address: &str) -> String {
-        let lines = self.headers.lines();
-        format!("{} HTTP/1.1\r\nHost: {address}\r\n{lines}\r\n", self.line)
-    }
-
-    pub fn is_head(&self) -> bool {
-        self.line.starts_with("HEAD ")
-    }
-
-    pub fn asks_for_upgrade(&self) -> bool {
-        self.headers.has("upgrade")
-    }
 }
 
-/// A header that a request and its answer leave behind, because it is about one connection alone.
-pub fn is_of_one_connection(name: &str) -> bool {
-    is_one_of(name, &OF_ONE_CONNECTION)
-}
-
-fn is_one_of(name: &str, names: &[&str]) -> bool {
+pub fn is_one_of(name: &str, names: &Names) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
-}
-
-/// .NET writes these in capitals however they came (rows "method: get", "method: Get").
-fn known_method(method: &str) -> &str {
-    let mut known = METHODS.into_iter();
-    known
-        .find(|known| known.eq_ignore_ascii_case(method))
-        .unwrap_or(method)
 }
 
 /// Each name once: .NET joins the values (row "header: cookies twice").
@@ -145,25 +100,20 @@ fn joined(headers: &Headers, keep: impl Fn(&str) -> bool) -> Headers {
             "user-agent" => " ",
             _ => ", ",
         };
-        match joined.get(name) {
-            Some(before) => {
-                let all = format!("{before}{separator}{value}");
-                joined.set(name, all);
-            }
-            None => joined.add(name, value),
-        }
+        let before = joined.get(name);
+        let before = before.map(|before| before.to_owned() + separator);
+        joined.set(name, before.unwrap_or_default() + value);
     }
     joined
 }
 
 fn add_framing(headers: &mut Headers, request: &Request, method: &str, has_content: bool) {
     headers.remove("content-length");
+    // Rows "body: none, no length", "header: content type without a body".
+    let needs_none = matches!(method, "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS");
     match request.length() {
         None => headers.add("Transfer-Encoding", "chunked"),
-        // Rows "body: none, no length", "header: content type without a body".
-        Some(0)
-            if !has_content
-                && matches!(method, "CONNECT" | "DELETE" | "GET" | "HEAD" | "OPTIONS") => {}
+        Some(0) if !has_content && needs_none => {}
         Some(length) => headers.add("Content-Length", length.to_string()),
     }
 }
@@ -181,16 +131,12 @@ fn encoded_query(query: &str) -> String {
     let mut plain = String::new();
     let mut rest = query;
     while let Some(next) = rest.chars().next() {
-        match escape(rest).filter(|byte| is_unreserved(*byte)) {
-            Some(byte) => {
-                plain.push(char::from(byte));
-                rest = &rest[3..];
-            }
-            None => {
-                plain.push(next);
-                rest = &rest[next.len_utf8()..];
-            }
-        }
+        let (character, length) = match escape(rest).filter(|byte| is_unreserved(*byte)) {
+            Some(byte) => (char::from(byte), "%41".len()),
+            None => (next, next.len_utf8()),
+        };
+        plain.push(character);
+        rest = &rest[length..];
     }
     escaped(&plain, |byte, rest| {
         is_unreserved(byte)

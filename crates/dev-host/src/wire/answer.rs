@@ -2,10 +2,8 @@
 //! connection).
 
 use std::{
-    future::poll_fn,
-    io,
+    io, mem,
     pin::pin,
-    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -23,52 +21,54 @@ pub async fn send(
     request: Option<&Request>,
     mut answer: Answer,
 ) -> io::Result<bool> {
-    let is_head = request.is_some_and(|request| request.method.eq_ignore_ascii_case("HEAD"));
-    let is_bodiless = answer.is_bodiless();
     // Rows "method: HEAD", "outside: home, HEAD…".
-    let has_no_length = is_bodiless || is_head && answer.body.is_empty();
-    if !has_no_length && !answer.headers.has("content-length") {
+    let is_empty = request.is_some_and(Request::is_head) && answer.body.is_empty();
+    if !is_empty && !answer.is_bodiless() && !answer.headers.has("content-length") {
         let length = answer.body.len().to_string();
         answer.headers.add("Content-Length", length);
     }
-    let (mut bytes, stays_open) = head(request, &mut answer, false);
-    if !is_head && !is_bodiless {
-        bytes.extend(answer.body);
-    }
-    write_all(write, &bytes).await?;
-    Ok(stays_open)
+    let mut body = mem::take(&mut answer.body);
+    // What the host itself says is short.
+    let limit = Duration::MAX;
+    stream(write, request, answer, limit, async || {
+        Ok(mem::take(&mut body))
+    })
+    .await
 }
 
-/// Sends the answer to a request, whose body is still to come: in pieces, of which the last one is
-/// empty. A client that takes nothing for as long as `inactivity` gets no more. False if the connection
-/// is to be closed.
+/// The same for an answer whose body is still to come: in pieces, of which the last one is empty. A
+/// client that takes nothing for as long as `inactivity` gets no more, and no piece is awaited longer.
 pub async fn stream(
     write: &OwnedWriteHalf,
-    request: &Request,
+    request: Option<&Request>,
     mut answer: Answer,
     inactivity: Duration,
     mut next_piece: impl AsyncFnMut() -> io::Result<Vec<u8>>,
 ) -> io::Result<bool> {
-    let is_bodiless = answer.is_bodiless();
+    let is_bodiless = answer.is_bodiless() || request.is_some_and(Request::is_head);
     let has_end = is_bodiless || answer.headers.has("content-length");
-    let in_chunks = !has_end && !request.is_http_1_0;
+    let in_chunks = !has_end && !request.is_some_and(|request| request.is_http_1_0);
     if in_chunks {
         answer.headers.add("Transfer-Encoding", "chunked");
     }
     let ends_by_close = !has_end && !in_chunks;
-    let (mut bytes, stays_open) = head(Some(request), &mut answer, ends_by_close);
+    let (mut bytes, stays_open) = head(request, &mut answer, ends_by_close);
     loop {
         let mut next = pin!(next_piece());
-        let ready = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await;
+        let ready = tokio::select! {
+            biased;
+            piece = &mut next => Some(piece),
+            () = async {} => None,
+        };
         // What is here already goes out together, and waits for nothing that is not.
         let piece = match ready {
-            Poll::Ready(Ok(piece)) if bytes.len() < LONGEST_WRITE => piece,
+            Some(Ok(piece)) if bytes.len() < LONGEST_WRITE => piece,
             ready => {
                 timeout(inactivity, write_all(write, &bytes)).await??;
                 bytes.clear();
                 match ready {
-                    Poll::Ready(piece) => piece?,
-                    Poll::Pending => next.await?,
+                    Some(piece) => piece?,
+                    None => timeout(inactivity, next).await??,
                 }
             }
         };
@@ -77,9 +77,7 @@ pub async fn stream(
             true => chunk(&piece),
             false => piece,
         };
-        if bytes.is_empty() && !is_bodiless {
-            bytes = more;
-        } else if !is_bodiless {
+        if !is_bodiless {
             bytes.extend(more);
         }
         if is_last {
@@ -108,10 +106,8 @@ fn head(request: Option<&Request>, answer: &mut Answer, ends_by_close: bool) -> 
         answer.headers.add("Server", "Kestrel");
     }
     let lines = answer.headers.lines();
-    let head = format!(
-        "HTTP/1.1 {} {}\r\n{lines}\r\n",
-        answer.status, answer.reason
-    );
+    let (status, reason) = (answer.status, &answer.reason);
+    let head = format!("HTTP/1.1 {status} {reason}\r\n{lines}\r\n");
     (head.into_bytes(), !closes)
 }
 

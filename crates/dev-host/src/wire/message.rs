@@ -17,6 +17,10 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn is_head(&self) -> bool {
+        self.method.eq_ignore_ascii_case("HEAD")
+    }
+
     /// The name by which the client calls the host; empty if it says none.
     pub fn host(&self) -> &str {
         self.headers.get("host").unwrap_or_default()
@@ -108,8 +112,7 @@ impl Headers {
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.0
-            .retain(|(found, _)| !found.eq_ignore_ascii_case(name));
+        self.retain(|found| !found.eq_ignore_ascii_case(name));
     }
 
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
@@ -121,6 +124,12 @@ impl Headers {
         self.all(name)
             .flat_map(|value| value.split(','))
             .any(|found| found.trim().eq_ignore_ascii_case(word))
+    }
+
+    /// If they leave the connection open after the body.
+    pub fn stay_open(&self, is_http_1_0: bool) -> bool {
+        let is_open = !is_http_1_0 || self.lists("connection", "keep-alive");
+        is_open && !self.lists("connection", "close")
     }
 
     /// The lines of a head, without the empty one at its end.

@@ -144,8 +144,8 @@ impl Reader {
                 *left = chunk_size(self.line(LONGEST_CHUNK_LINE).await?)?;
             }
             if *left == 0 {
-                self.headers(LONGEST_TRAILERS, |_| Some(String::new()))
-                    .await?;
+                let no_text = |_: &_| Some(String::new());
+                self.headers(LONGEST_TRAILERS, no_text).await?;
                 *framing = Framing::NONE;
                 break;
             }
@@ -172,18 +172,16 @@ impl Reader {
 }
 
 fn whole(piece: Vec<u8>) -> io::Result<Vec<u8>> {
-    if piece.is_empty() {
-        return Err(ErrorKind::UnexpectedEof.into());
+    match piece.is_empty() {
+        true => Err(ErrorKind::UnexpectedEof.into()),
+        false => Ok(piece),
     }
-    Ok(piece)
 }
 
 fn chunk_size(line: &[u8]) -> io::Result<u64> {
     let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
-    std::str::from_utf8(size)
-        .ok()
-        .and_then(|size| u64::from_str_radix(size.trim(), 16).ok())
-        .ok_or_else(|| ErrorKind::InvalidData.into())
+    let size = std::str::from_utf8(size).map_err(|_| ErrorKind::InvalidData)?;
+    u64::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData.into())
 }
 
 /// Name and value in one line of a head. None if it is no header.
@@ -191,10 +189,7 @@ fn header(line: &[u8]) -> Option<(&str, &[u8])> {
     let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
     let value = value[1..].trim_ascii();
     let is_clean = is_token(name) && !value.contains(&b'\r') && !value.contains(&0);
-    std::str::from_utf8(name)
-        .ok()
-        .filter(|_| is_clean)
-        .map(|name| (name, value))
+    is_clean.then_some((std::str::from_utf8(name).ok()?, value))
 }
 
 /// What is to come of a request's body.

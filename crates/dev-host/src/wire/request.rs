@@ -28,10 +28,8 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
     let (method, target, is_http_1_0) = request_line(line)?;
     // Row "header: non-ASCII value": only UTF-8 is a text.
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-    let mut headers = reader
-        .headers(LONGEST_HEADERS, text)
-        .await
-        .map_err(or(431))?;
+    let headers = reader.headers(LONGEST_HEADERS, text).await;
+    let mut headers = headers.map_err(or(431))?;
     if headers.iter().count() > MOST_HEADERS {
         return Err(431);
     }
@@ -39,12 +37,13 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
 
     let (path, query) = target_parts(&method, &target, &headers)?;
     let hosts: Vec<&str> = headers.all("host").collect();
+    let is_clean = |host: &str| {
+        host.bytes()
+            .all(|b| b > b' ' && !b"/?#@\\<>\"".contains(&b))
+    };
     match hosts[..] {
         [] if is_http_1_0 => {}
-        [host]
-            if host
-                .bytes()
-                .all(|b| b > b' ' && !b"/?#@\\<>\"".contains(&b)) => {}
+        [host] if is_clean(host) => {}
         _ => return Err(400),
     }
 
@@ -53,37 +52,35 @@ pub async fn read_request(reader: &mut Reader, client: IpAddr) -> Result<Request
     if is_upgrade && framing != Framing::NONE {
         return Err(400);
     }
-    let stays_open = (!is_http_1_0 || headers.lists("connection", "keep-alive"))
-        && !headers.lists("connection", "close");
     Ok(Request {
         method,
         path,
         query,
+        stays_open: headers.stay_open(is_http_1_0),
         headers,
         client,
         framing,
         is_http_1_0,
-        stays_open,
     })
 }
 
 /// Method, target, and whether the version is 1.0.
 fn request_line(line: &[u8]) -> Result<(String, String, bool), u16> {
     let text = std::str::from_utf8(line).map_err(|_| 400_u16)?;
-    let mut words = text.splitn(3, ' ');
-    let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
-    else {
+    let words: Vec<&str> = text.splitn(3, ' ').collect();
+    let [method, target, version] = words[..] else {
         return Err(400);
     };
     if !is_token(method.as_bytes()) || target.is_empty() || target.starts_with(['?', '%']) {
         return Err(400);
     }
-    match version {
-        "HTTP/1.1" => Ok((method.to_owned(), target.to_owned(), false)),
-        "HTTP/1.0" => Ok((method.to_owned(), target.to_owned(), true)),
-        "" => Err(400),
-        _ => Err(505),
-    }
+    let is_http_1_0 = match version {
+        "HTTP/1.1" => false,
+        "HTTP/1.0" => true,
+        "" => return Err(400),
+        _ => return Err(505),
+    };
+    Ok((method.to_owned(), target.to_owned(), is_http_1_0))
 }
 
 /// Path and query of what a request asks for.
@@ -96,10 +93,8 @@ fn target_parts(method: &str, target: &str, headers: &Headers) -> Result<(String
         target
     } else if target == "*" && method == "OPTIONS" || method == "CONNECT" && target == host {
         return Ok((String::new(), String::new()));
-    } else if let Some(rest) = target
-        .get(..7)
-        .filter(|scheme| scheme.eq_ignore_ascii_case("http://"))
-        .map(|scheme| &target[scheme.len()..])
+    } else if let Some((scheme, rest)) = target.split_at_checked("http://".len())
+        && scheme.eq_ignore_ascii_case("http://")
     {
         let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let is_same = [host, host.trim_end_matches(":80")].contains(&authority);
@@ -117,29 +112,19 @@ fn target_parts(method: &str, target: &str, headers: &Headers) -> Result<(String
 
 /// A path without escapes, but for `%2F`, and without dot segments. None if it can't be one.
 pub fn decoded_path(path: &str) -> Option<String> {
-    decode(path).map(|path| without_dots(&path))
-}
-
-fn without_dots(path: &str) -> String {
+    let path = decode(path)?;
     let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
+    for segment in path.split('/') {
         match segment {
-            ".." if kept.len() > 1 => {
-                kept.pop();
-            }
+            ".." if kept.len() > 1 => drop(kept.pop()),
             "." | ".." => {}
-            segment => {
-                kept.push(segment);
-                continue;
-            }
-        }
-        if is_last {
-            kept.push("");
+            segment => kept.push(segment),
         }
     }
-    kept.join("/")
+    if path.ends_with("/.") || path.ends_with("/..") {
+        kept.push("");
+    }
+    Some(kept.join("/"))
 }
 
 /// Where the body of a request ends.

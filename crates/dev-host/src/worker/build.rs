@@ -7,24 +7,22 @@ use tokio::process::Command;
 
 use crate::{app::App, console::Console};
 
+/// What Cargo prints for an executable, among other messages.
+#[derive(Deserialize)]
 pub struct Built {
     pub executable: PathBuf,
-    /// False if Cargo found it up to date, or if there was nothing to build.
-    pub is_new: bool,
+    /// Cargo found it up to date, or there was nothing to build.
+    pub fresh: bool,
 }
 
 /// Builds the handler if the app is a Rust package. Cargo writes errors and warnings to stderr; for
 /// the first build it is said that it runs, and Cargo says what it does.
-///
-/// # Errors
-///
-/// One line: Cargo isn't there or can't build it.
 pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Result<Built, String> {
     let executable = app.executable();
     if !app.root.join("Cargo.toml").is_file() {
         return Ok(Built {
             executable,
-            is_new: false,
+            fresh: true,
         });
     }
     if let Some(console) = first {
@@ -44,41 +42,23 @@ pub async fn build(app: &App, is_release: bool, first: Option<&Console>) -> Resu
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| {
-            format!(
-                "`{}` can't be run ({error}): is Rust installed?",
-                cargo.display()
-            )
-        })?;
-    let output = build
-        .wait_with_output()
-        .await
-        .map_err(|error| format!("`cargo build` can't be awaited: {error}"))?;
+        .spawn();
+    let output = async { build?.wait_with_output().await }.await;
+    let output = output.map_err(|error| {
+        let cargo = cargo.display();
+        format!("`{cargo}` can't be run ({error}): is Rust installed?")
+    })?;
     let name = name.display();
     if !output.status.success() {
+        let root = app.root.display();
         return Err(format!(
-            "`cargo build --bin {name}` failed in {}: see above",
-            app.root.display()
+            "`cargo build --bin {name}` failed in {root}: see above"
         ));
     }
     // The executable is built last.
     String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
-        .filter_map(|artifact| {
-            Some(Built {
-                executable: artifact.executable?,
-                is_new: !artifact.fresh,
-            })
-        })
-        .next_back()
+        .rev()
+        .find_map(|line| serde_json::from_str(line).ok())
         .ok_or_else(|| format!("`cargo build` has not said where it put {name}"))
-}
-
-/// One of the messages that Cargo prints.
-#[derive(Deserialize)]
-struct Artifact {
-    executable: Option<PathBuf>,
-    fresh: bool,
 }

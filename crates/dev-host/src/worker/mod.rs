@@ -53,7 +53,7 @@ impl Workers {
     /// And what they say in one line if the host has to end.
     pub fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (problems, told) = mpsc::unbounded_channel();
-        let end = watch::channel(false).0;
+        let end = watch::Sender::new(false);
         (Self { end, problems }, told)
     }
 
@@ -91,10 +91,6 @@ enum Failure {
 
 impl Worker {
     /// For a handler that is not started yet, on a port of its own.
-    ///
-    /// # Errors
-    ///
-    /// One line: there is no free port.
     pub fn new(launch: Launch, console: Console, limits: Limits) -> Result<(Self, Gate), String> {
         let port = TcpListener::bind((ADDRESS, 0))
             .and_then(|listener| listener.local_addr())
@@ -116,11 +112,8 @@ impl Worker {
         Ok((worker, Gate::new(port, answering, sender)))
     }
 
-    /// Starts the handler, and does not try again.
-    ///
-    /// # Errors
-    ///
-    /// What it has done instead of answering, as the end of a sentence.
+    /// Starts the handler, and does not try again. The error is the end of a sentence: what it has
+    /// done instead of answering.
     pub async fn start_once(&mut self) -> Result<(), String> {
         let Err(failure) = self.start().await else {
             return Ok(());
@@ -195,29 +188,28 @@ impl Worker {
                 Failure::Silent => None,
                 Failure::Ended(exit) => exit.code(),
             };
+            let console = self.console.clone();
+            let tell = |what: &str| console.host(&format!("the handler {problem}{what}"));
             if code == Some(0) && has_answered {
-                self.console.host(&format!(
-                    "the handler {problem}, so it is not started again: calls get 500"
-                ));
+                tell(", so it is not started again: calls get 500");
                 return pending().await;
             }
             if code == Some(0) {
                 // Measured: the host waits although nobody is there any more.
-                self.console.host(&format!(
-                    "the handler {problem}: as on Azure, the start limit of {} s has to pass",
-                    self.limits.start.as_secs_f32()
+                let limit = self.limits.start.as_secs_f32();
+                tell(&format!(
+                    ": as on Azure, the start limit of {limit} s has to pass"
                 ));
                 sleep_until(too_late).await;
             }
             let last_lines = self.stop().await;
             if code == Some(RESTART) {
-                self.console
-                    .host(&format!("the handler {problem}: it is started again"));
+                tell(": it is started again");
                 continue;
             }
+            let recent = |failure: &Instant| failure.elapsed() < FAILURE_WINDOW;
             self.failures.push(Instant::now());
-            self.failures
-                .retain(|failure| failure.elapsed() < FAILURE_WINDOW);
+            self.failures.retain(recent);
             let count = self.failures.len();
             if count >= FAILURES {
                 return format!(
@@ -226,8 +218,8 @@ impl Worker {
                     FAILURE_WINDOW.as_secs() / 60
                 );
             }
-            self.console.host(&format!(
-                "the handler {problem}; failure {count} of {FAILURES}: it is started again"
+            tell(&format!(
+                "; failure {count} of {FAILURES}: it is started again"
             ));
         }
     }

@@ -1,7 +1,6 @@
 //! One process of the handler: how it is started, what it prints, and how it is killed.
 
 use std::{
-    collections::VecDeque,
     env, io,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -41,8 +40,8 @@ const WATCHDOG: &str = "read -r _; kill -KILL 0";
 pub struct Process {
     child: Child,
     watchdog: Child,
-    stdout: JoinHandle<VecDeque<String>>,
-    stderr: JoinHandle<VecDeque<String>>,
+    stdout: JoinHandle<Vec<String>>,
+    stderr: JoinHandle<Vec<String>>,
 }
 
 impl Process {
@@ -117,7 +116,7 @@ impl Process {
         let _ = self.watchdog.wait().await;
         let _ = timeout(LAST_WORDS, &mut self.stdout).await;
         match timeout(LAST_WORDS, &mut self.stderr).await {
-            Ok(Ok(mut lines)) => lines.make_contiguous().join(" | "),
+            Ok(Ok(lines)) => lines.join(" | "),
             _ => String::new(),
         }
     }
@@ -166,8 +165,8 @@ async fn print(
     stream: Option<impl AsyncRead + Unpin>,
     console: Console,
     is_stderr: bool,
-) -> VecDeque<String> {
-    let mut last_lines = VecDeque::new();
+) -> Vec<String> {
+    let mut last_lines = Vec::new();
     let Some(stream) = stream else {
         return last_lines;
     };
@@ -188,9 +187,9 @@ async fn print(
                 line += &format!(" [cut here: the line has more than {LONGEST_LINE} bytes]");
             }
             console.handler(is_stderr, &line);
-            last_lines.push_back(line);
+            last_lines.push(line);
             if last_lines.len() > LAST_LINES {
-                last_lines.pop_front();
+                last_lines.remove(0);
             }
         }
         is_rest = goes_on;
