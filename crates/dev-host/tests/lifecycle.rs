@@ -244,6 +244,7 @@ fn the_greeting_has_curl_lines_that_work() {
             "{name}.{ending:alpha}/ä {when:datetime}-{id:guid}",
         ),
         ("rest", "all/{n:range(7,9)=7}/{b:bool?}/{*path}"),
+        ("int", "n/{sides:int}"),
     ];
     for (name, route) in routes {
         app.function(name, json!({"route": route}));
@@ -260,6 +261,7 @@ fn the_greeting_has_curl_lines_that_work() {
         "GET /api/x/a/5/111/11 HTTP/1.1",
         "GET /api/Echo HTTP/1.1",
         "HTTP/1.1 200 OK",
+        "GET /api/n/1 HTTP/1.1",
         "GET /api/off HTTP/1.1",
         &format!("GET /api/name.ending/%C3%A4%202026-01-31-{id} HTTP/1.1"),
         "POST /api/post HTTP/1.1",

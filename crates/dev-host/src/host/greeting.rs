@@ -76,7 +76,7 @@ fn texts(name: &str, constraints: &[Constraint]) -> Vec<String> {
     let lengths = lengths.filter(|length| *length < 100).chain(1..=4);
     let repeated = lengths.flat_map(|length| ["1".repeat(length), "a".repeat(length)]);
     let guid = "0".repeat(32);
-    let usual = [name, "true", "2026-01-31", &guid].into_iter();
+    let usual = [name, "1", "true", "2026-01-31", &guid].into_iter();
     let usual = usual.chain(numbers.iter().copied()).map(str::to_owned);
     usual.chain(repeated).collect()
 }
